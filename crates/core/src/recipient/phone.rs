@@ -1,0 +1,232 @@
+//! Phone numbers, canonical as E.164.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use rlibphonenumber::{
+    CountryCodeSource, PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, PhoneNumberType,
+};
+use zeroize::Zeroizing;
+
+use super::{InvalidRecipient, NumberRules, Region};
+use crate::code::spelling;
+
+/// A phone number in E.164 form: `+`, a country calling code, and 15 digits in all at most.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Phone(Zeroizing<String>);
+
+impl Phone {
+    /// Longest text that [`Phone::parse`] looks at, in bytes.
+    const MAX_RAW_BYTES: usize = 256;
+    /// Most digits that [`Phone::parse`] looks at: E.164, an international prefix, a trunk zero.
+    const MAX_DIGITS: usize = 22;
+
+    /// Reads a number in any of its usual spellings: international with `+` or `00` or the
+    /// prefix of the default region, or national if there is a default region; with spaces,
+    /// dashes, dots and parentheses; with a trunk zero `(0)`; in the decimal digits of any
+    /// script; after `tel:`. All of them are the same [`Phone`].
+    ///
+    /// # Errors
+    /// [`InvalidRecipient`] for anything else: letters, extensions, parameters, two numbers, and
+    /// under strict rules a number that cannot exist or that no code may be sent to.
+    pub fn parse(raw: &str, rules: &NumberRules) -> Result<Self, InvalidRecipient> {
+        let dialled = Dialled::read(raw)?;
+        if dialled.international {
+            return international(&dialled.digits, rules.strict);
+        }
+        let Some(region) = rules.default_region else {
+            return match dialled.digits.strip_prefix("00") {
+                Some(number) => international(number, rules.strict),
+                None => Err(InvalidRecipient::NoCountry),
+            };
+        };
+        national(&dialled.digits, region, rules.strict)
+    }
+
+    pub(super) fn from_canonical(canonical: &str) -> Self {
+        Self(Zeroizing::new(canonical.to_owned()))
+    }
+
+    /// The number in E.164 form, with its `+`. For delivery, index and seal only.
+    #[must_use]
+    pub fn canonical(&self) -> &str {
+        &self.0
+    }
+
+    /// The country calling code, such as `1` or `49`.
+    #[must_use]
+    pub fn calling_code(&self) -> &str {
+        let digits = self.0.strip_prefix('+').unwrap_or(&self.0);
+        &digits[..calling_code_length(digits).min(digits.len())]
+    }
+
+    /// The country or territory that the number belongs to; nothing for a number that cannot exist
+    /// or belongs to none.
+    #[must_use]
+    pub fn region(&self) -> Option<Region> {
+        let number = PhoneNumber::parse(self.canonical(), None).ok()?;
+        Region::from_inner(number.get_region_code()?)
+    }
+
+    /// What a person or a log may see: the calling code, a dot for each hidden digit, and the last
+    /// four digits of a number that has at least ten without its calling code, else the last two.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        let code = self.calling_code();
+        let national = self.0.strip_prefix('+').unwrap_or(&self.0).strip_prefix(code).unwrap_or("");
+        let shown = if national.len() >= 10 { 4 } else { 2 }.min(national.len() / 2);
+        let hidden = national.len() - shown;
+        format!("+{code}{}{}", "•".repeat(hidden), &national[hidden..])
+    }
+}
+
+impl fmt::Debug for Phone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Phone({})", self.masked())
+    }
+}
+
+impl Hash for Phone {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_str().hash(state);
+    }
+}
+
+/// What somebody would press to dial.
+struct Dialled {
+    /// Whether it starts with a `+`.
+    international: bool,
+    digits: Zeroizing<String>,
+}
+
+impl Dialled {
+    fn read(raw: &str) -> Result<Self, InvalidRecipient> {
+        if raw.len() > Phone::MAX_RAW_BYTES {
+            return Err(InvalidRecipient::TooLong);
+        }
+        let raw = raw.trim();
+        let uri = raw.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("tel:"));
+        let mut international = false;
+        let mut digits = Zeroizing::new(String::with_capacity(Phone::MAX_DIGITS));
+        for typed in raw[if uri { 4 } else { 0 }..].chars() {
+            match typed {
+                '+' | '\u{FF0B}' if !international && digits.is_empty() => international = true,
+                '.' | '(' | ')' | '\u{FF0E}' | '\u{FF08}' | '\u{FF09}' => {}
+                _ if typed.is_control() => return Err(InvalidRecipient::Control),
+                _ if spelling::is_space(typed) => {}
+                _ if spelling::is_dash(typed) || spelling::is_invisible(typed) => {}
+                _ => match spelling::decimal_digit(typed) {
+                    Some(_) if digits.len() == Phone::MAX_DIGITS => {
+                        return Err(InvalidRecipient::TooLong);
+                    }
+                    Some(digit) => digits.push(digit),
+                    None if typed.is_alphabetic() => return Err(InvalidRecipient::Letters),
+                    None => return Err(InvalidRecipient::Symbol),
+                },
+            }
+        }
+        if digits.is_empty() {
+            return Err(InvalidRecipient::Empty);
+        }
+        // A local number in a `tel:` URI needs a context (RFC 3966 section 5.1.5).
+        if uri && !international {
+            return Err(InvalidRecipient::NoCountry);
+        }
+        Ok(Self { international, digits })
+    }
+}
+
+/// A number whose digits start with a calling code.
+fn international(digits: &str, strict: bool) -> Result<Phone, InvalidRecipient> {
+    if digits.starts_with('0') || digits.len() < 2 {
+        return Err(InvalidRecipient::Shape);
+    }
+    let typed = Zeroizing::new(format!("+{digits}"));
+    let number = PhoneNumber::parse(&*typed, None);
+    if let Ok(number) = &number
+        && number.is_valid()
+    {
+        return existing(number, strict);
+    }
+    if strict {
+        return Err(InvalidRecipient::Impossible);
+    }
+    // A number of a possible length is read as a valid one is, without its trunk zero, if that is
+    // the end of it; anything else is taken as typed.
+    if let Ok(number) = &number
+        && number.is_possible_with_reason().is_ok()
+    {
+        let canonical = number.format_as(PhoneNumberFormat::E164);
+        if PhoneNumber::parse(&*canonical, None).as_ref() == Ok(number) {
+            return e164(&canonical);
+        }
+    }
+    e164(&typed)
+}
+
+/// A number as it is dialled within `region`, which may still be an international one.
+fn national(digits: &str, region: Region, strict: bool) -> Result<Phone, InvalidRecipient> {
+    let number =
+        PHONE_NUMBER_UTIL.parse_and_keep_raw_input(digits, Some(region.inner()));
+    if let Ok(number) = &number
+        && number.is_valid()
+    {
+        return existing(number, strict);
+    }
+    // Many people write 00 for + wherever they are.
+    if let Some(number) = digits.strip_prefix("00") {
+        return international(number, strict);
+    }
+    if strict {
+        return Err(InvalidRecipient::Impossible);
+    }
+    let number = number.map_err(|_| InvalidRecipient::Impossible)?;
+    let canonical = number.format_as(PhoneNumberFormat::E164);
+    let prefixed = number.country_code_source() == CountryCodeSource::FromNumberWithIdd;
+    if prefixed || number.is_possible_with_reason().is_ok() {
+        return international(canonical.trim_start_matches('+'), strict);
+    }
+    Err(InvalidRecipient::Impossible)
+}
+
+/// A number that can exist.
+fn existing(number: &PhoneNumber, strict: bool) -> Result<Phone, InvalidRecipient> {
+    if strict {
+        match number.get_type() {
+            PhoneNumberType::PremiumRate
+            | PhoneNumberType::SharedCost
+            | PhoneNumberType::Pager
+            | PhoneNumberType::VoiceMail => return Err(InvalidRecipient::Service),
+            _ => {}
+        }
+        if number.get_region_code().and_then(Region::from_inner).is_none() {
+            return Err(InvalidRecipient::Network);
+        }
+    }
+    e164(&number.format_as(PhoneNumberFormat::E164))
+}
+
+/// The last door: nothing that is not of E.164 shape becomes a [`Phone`].
+fn e164(canonical: &str) -> Result<Phone, InvalidRecipient> {
+    let digits = canonical.strip_prefix('+').unwrap_or_default();
+    let shape = (2..=15).contains(&digits.len())
+        && !digits.starts_with('0')
+        && digits.bytes().all(|b| b.is_ascii_digit());
+    if shape { Ok(Phone::from_canonical(canonical)) } else { Err(InvalidRecipient::Shape) }
+}
+
+/// How many of the first digits are the calling code. ITU-T E.164 assigns them so that none is the
+/// beginning of another: zones 1 and 7 have one digit, the pairs below two, all others three.
+fn calling_code_length(digits: &str) -> usize {
+    match digits.as_bytes() {
+        [b'1' | b'7', ..] => 1,
+        [b'2', b'0' | b'7', ..]
+        | [b'3', b'0'..=b'4' | b'6' | b'9', ..]
+        | [b'4', b'0' | b'1' | b'3'..=b'9', ..]
+        | [b'5', b'1'..=b'8', ..]
+        | [b'6', b'0'..=b'6', ..]
+        | [b'8', b'1' | b'2' | b'4' | b'6', ..]
+        | [b'9', b'0'..=b'5' | b'8', ..] => 2,
+        _ => 3,
+    }
+}
