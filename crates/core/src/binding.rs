@@ -63,7 +63,11 @@ impl BindingDigest {
 
 impl fmt::Debug for BindingDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_none() { "BindingDigest(none)" } else { "BindingDigest(redacted)" })
+        f.write_str(if self.is_none() {
+            "BindingDigest(none)"
+        } else {
+            "BindingDigest(redacted)"
+        })
     }
 }
 

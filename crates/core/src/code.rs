@@ -61,7 +61,10 @@ impl CodeFormat {
 impl Default for CodeFormat {
     /// Six digits.
     fn default() -> Self {
-        Self { alphabet: Alphabet::Digits, length: 6 }
+        Self {
+            alphabet: Alphabet::Digits,
+            length: 6,
+        }
     }
 }
 
@@ -83,7 +86,9 @@ impl Code {
     /// # Errors
     /// [`EntropyError`] when the source of randomness fails. Nothing is drawn then.
     pub fn generate(format: CodeFormat, entropy: &dyn Entropy) -> Result<Self, EntropyError> {
-        let length = format.length.clamp(*CodeFormat::LENGTHS.start(), *CodeFormat::LENGTHS.end());
+        let length = format
+            .length
+            .clamp(*CodeFormat::LENGTHS.start(), *CodeFormat::LENGTHS.end());
         let mut missing = u32::from(length);
         let mut code = Zeroizing::new(String::with_capacity(usize::from(length)));
         while missing > 0 {
@@ -91,13 +96,16 @@ impl Code {
             let bytes = Zeroizing::new(draw::<16>(entropy)?);
             for word in bytes.as_chunks::<4>().0 {
                 let symbols = missing.min(Alphabet::SYMBOLS_IN_A_WORD);
-                let Some(mut value) =
-                    uniform_below(format.alphabet.size().pow(symbols), u32::from_le_bytes(*word))
-                else {
+                let Some(mut value) = uniform_below(
+                    format.alphabet.size().pow(symbols),
+                    u32::from_le_bytes(*word),
+                ) else {
                     continue;
                 };
                 for _ in 0..symbols {
-                    code.push(char::from(SYMBOLS[(value % format.alphabet.size()) as usize]));
+                    code.push(char::from(
+                        SYMBOLS[(value % format.alphabet.size()) as usize],
+                    ));
                     value /= format.alphabet.size();
                 }
                 missing -= symbols;
@@ -125,13 +133,19 @@ impl Code {
         let longest = usize::from(*CodeFormat::LENGTHS.end());
         let mut code = Zeroizing::new(String::with_capacity(longest));
         for typed in raw.chars() {
-            let Some(symbol) = symbol(typed)? else { continue };
+            let Some(symbol) = symbol(typed)? else {
+                continue;
+            };
             if code.len() == longest {
                 return Err(InvalidCode::TooLong);
             }
             code.push(symbol);
         }
-        if code.is_empty() { Err(InvalidCode::Empty) } else { Ok(Self(code)) }
+        if code.is_empty() {
+            Err(InvalidCode::Empty)
+        } else {
+            Ok(Self(code))
+        }
     }
 
     /// The symbols themselves, for the digest and for the message. Nothing else may ask.
@@ -157,7 +171,12 @@ fn symbol(typed: char) -> Result<Option<char>, InvalidCode> {
         'O' => Ok(Some('0')),
         'U' => Err(InvalidCode::Symbol),
         letter @ 'A'..='Z' => Ok(Some(letter)),
-        mark if spelling::is_space(mark) || spelling::is_dash(mark) || spelling::is_invisible(mark) => Ok(None),
+        mark if spelling::is_space(mark)
+            || spelling::is_dash(mark)
+            || spelling::is_invisible(mark) =>
+        {
+            Ok(None)
+        }
         _ => Err(InvalidCode::Symbol),
     }
 }
@@ -167,7 +186,11 @@ fn symbol(typed: char) -> Result<Option<char>, InvalidCode> {
 const fn uniform_below(count: u32, word: u32) -> Option<u32> {
     let words = 1_u64 << 32;
     let fair = words - words % count as u64;
-    if (word as u64) < fair { Some(word % count) } else { None }
+    if (word as u64) < fair {
+        Some(word % count)
+    } else {
+        None
+    }
 }
 
 /// The text is no code.

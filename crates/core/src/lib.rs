@@ -1,1 +1,81 @@
-//! Placeholder.
+//! The rules of Watchword: codes, recipients, verifications, budgets, limits, routing and messages.
+//!
+//! **Invariant:** nothing here does I/O, reads a clock or draws randomness by itself. Time and
+//! chance are arguments or ports ([`Clock`], [`Entropy`]); what is kept and what is sent goes
+//! through [`Store`] and [`Messenger`].
+
+#![forbid(unsafe_code)]
+
+mod api_key;
+mod app;
+mod binding;
+mod channel;
+mod clock;
+mod code;
+mod delivery;
+mod details;
+mod digest;
+mod entropy;
+mod event;
+mod id;
+pub mod keys;
+mod ledger;
+mod limit;
+pub mod memory;
+mod message;
+mod messenger;
+mod odds;
+mod policy;
+mod purpose;
+mod recipient;
+pub mod step;
+mod store;
+mod template;
+mod token;
+mod verification;
+mod verifier;
+
+#[cfg(feature = "testing")]
+pub mod fakes;
+
+pub use api_key::{
+    ApiKey, ApiKeyId, ApiKeyRecord, ApiKeyStore, InvalidApiKey, Scope, UnknownScope,
+};
+pub use app::{AppId, InvalidAppId};
+pub use binding::{BindingDigest, InvalidBinding};
+pub use channel::{Channel, UnknownChannel};
+pub use clock::{Clock, Timestamp};
+pub use code::{Alphabet, Code, CodeFormat, InvalidCode};
+pub use delivery::{Delivery, DeliveryId, DeliveryStatus};
+pub use details::Details;
+pub use digest::{Candidate, CodeContext, CodeDigest, RecipientIndex, SourceIndex};
+pub use entropy::{Entropy, EntropyError};
+pub use event::{CheckFailure, Event, Events, SendRefusal};
+pub use id::VerificationId;
+pub use ledger::{Locked, ROW_MEMORY, RecipientLedger, Slot};
+pub use limit::{Limit, Per, Quota, SlidingLog};
+pub use message::{InvalidLocale, Locale, Message, SecretText};
+pub use messenger::{Dispatch, Envelope, Messenger, Verdict};
+pub use odds::{GuessingOdds, Weakness, one_in, percent};
+pub use policy::{
+    FailureBudget, InvalidPolicy, LONGEST_WINDOW, Policy, PolicyPatch, WhenPending, span,
+};
+pub use purpose::{InvalidPurpose, Purpose};
+pub use recipient::{
+    Email, InvalidRecipient, NumberRules, Phone, Recipient, RecipientKind, Region, UnknownRegion,
+};
+pub use step::{
+    CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, Refusal, ResendOutcome,
+    ResendStep, SendTerms, SourceCharge, StartOutcome, StartStep, Withdrawal,
+};
+pub use store::{Replay, ReplayKey, ReplayStore, Store, StoreError};
+pub use template::{
+    AppHash, InvalidTemplate, Occasion, Rendered, TemplateFault, TemplateSettings, TemplateTexts,
+    Templates, WebOtpDomain,
+};
+pub use token::{RESULT_TYPE, TOKEN_TTL, result_token, sign};
+pub use verification::{Guess, RETENTION, Status, Verification};
+pub use verifier::{
+    Approved, CancelError, CheckError, CheckRequest, Failure, Overview, Parts, ResendRequest,
+    ResultToken, SendError, Sent, Source, StartRequest, Terms, Verifier, Whose,
+};

@@ -127,7 +127,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -140,13 +140,24 @@ mod tests {
     use super::*;
     use crate::code::Alphabet;
 
-    fn odds(alphabet: Alphabet, length: u8, max_attempts: u32, failures_per_day: u32) -> GuessingOdds {
-        GuessingOdds { format: CodeFormat { alphabet, length }, max_attempts, failures_per_day }
+    fn odds(
+        alphabet: Alphabet,
+        length: u8,
+        max_attempts: u32,
+        failures_per_day: u32,
+    ) -> GuessingOdds {
+        GuessingOdds {
+            format: CodeFormat { alphabet, length },
+            max_attempts,
+            failures_per_day,
+        }
     }
 
     #[test]
     fn the_odds_of_one_code_are_its_guesses_among_all_codes() {
-        let one_code = |length, attempts| one_in(odds(Alphabet::Digits, length, attempts, 20).per_verification());
+        let one_code = |length, attempts| {
+            one_in(odds(Alphabet::Digits, length, attempts, 20).per_verification())
+        };
         assert_eq!(one_code(6, 5), "1 in 200,000");
         assert_eq!(one_code(4, 5), "1 in 2,000");
         assert_eq!(one_code(8, 5), "1 in 20,000,000");
@@ -170,14 +181,20 @@ mod tests {
 
     #[test]
     fn a_recipients_lock_after_a_hundred_failures_leaves_one_in_ten_thousand() {
-        assert_eq!(one_in(odds(Alphabet::Digits, 6, 5, 20).within(100)), "1 in 10,000");
+        assert_eq!(
+            one_in(odds(Alphabet::Digits, 6, 5, 20).within(100)),
+            "1 in 10,000"
+        );
     }
 
     #[test]
     fn one_expected_hit_takes_the_codes_divided_by_the_guesses() {
         let usual = odds(Alphabet::Digits, 6, 5, 20);
         assert_eq!(usual.verifications_for_one_hit(), 200_000);
-        assert_eq!(odds(Alphabet::Digits, 6, 1, 20).verifications_for_one_hit(), 1_000_000);
+        assert_eq!(
+            odds(Alphabet::Digits, 6, 1, 20).verifications_for_one_hit(),
+            1_000_000
+        );
         let at_least_one = 1.0 - (1.0 - usual.per_verification()).powi(200_000);
         assert!((at_least_one - 0.632).abs() < 0.001, "{at_least_one}");
     }
@@ -194,8 +211,14 @@ mod tests {
         assert_eq!(weakness(5, 5), Weakness::NeedsConsent);
         assert_eq!(weakness(4, 1), Weakness::NeedsConsent);
         assert_eq!(weakness(4, 5), Weakness::Refused);
-        assert_eq!(odds(Alphabet::Alphanumeric, 4, 5, 20).weakness(), Weakness::Fine);
-        assert_eq!(odds(Alphabet::Alphanumeric, 3, 3, 20).weakness(), Weakness::NeedsConsent);
+        assert_eq!(
+            odds(Alphabet::Alphanumeric, 4, 5, 20).weakness(),
+            Weakness::Fine
+        );
+        assert_eq!(
+            odds(Alphabet::Alphanumeric, 3, 3, 20).weakness(),
+            Weakness::NeedsConsent
+        );
     }
 
     #[test]

@@ -91,13 +91,19 @@ mod tests {
     #[test]
     fn white_space_around_a_purpose_does_not_count() {
         assert_eq!(Purpose::parse(" login\n"), Purpose::parse("login"));
-        assert_eq!(Purpose::parse("pay 10 € to Acme").map(|p| p.to_string()), Ok("pay 10 € to Acme".into()));
+        assert_eq!(
+            Purpose::parse("pay 10 € to Acme").map(|p| p.to_string()),
+            Ok("pay 10 € to Acme".into())
+        );
     }
 
     #[test]
     fn sixty_four_characters_are_the_most() {
         assert!(Purpose::parse(&"é".repeat(64)).is_ok());
-        assert_eq!(Purpose::parse(&"é".repeat(65)), Err(InvalidPurpose::TooLong));
+        assert_eq!(
+            Purpose::parse(&"é".repeat(65)),
+            Err(InvalidPurpose::TooLong)
+        );
     }
 
     #[test]

@@ -129,7 +129,9 @@ pub enum InvalidRecipient {
     #[error("is not a phone number: it has letters; extensions and vanity numbers are not taken")]
     Letters,
     /// A number with a sign that is in no number, as in an extension, a parameter or a list.
-    #[error("is not a phone number: give one number of digits, spaces, dashes, dots and parentheses")]
+    #[error(
+        "is not a phone number: give one number of digits, spaces, dashes, dots and parentheses"
+    )]
     Symbol,
     /// A national number, and no country to read it in.
     #[error("does not say its country: write it with + and the country code")]

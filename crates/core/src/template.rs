@@ -127,7 +127,10 @@ impl Templates {
             .locales
             .iter()
             .map(|(locale, texts)| {
-                Ok((locale.clone(), Texts::new(texts, &format!("locales.{locale}"))?))
+                Ok((
+                    locale.clone(),
+                    Texts::new(texts, &format!("locales.{locale}"))?,
+                ))
             })
             .collect::<Result<_, InvalidTemplate>>()?;
         Ok(Self {
@@ -158,7 +161,12 @@ impl Templates {
                 let texts = own.iter().find(|texts| texts.mail().is_some());
                 let (text, html) = match texts {
                     Some(texts) => (texts.mail(), texts.html.as_ref()),
-                    None => (None, own.iter().find_map(|texts| texts.html.as_ref()).or(Some(&builtin.html))),
+                    None => (
+                        None,
+                        own.iter()
+                            .find_map(|texts| texts.html.as_ref())
+                            .or(Some(&builtin.html)),
+                    ),
                 };
                 let subject = own.iter().find_map(|texts| texts.subject.as_ref());
                 Rendered {
@@ -176,17 +184,31 @@ impl Templates {
                     self.app_hash.as_ref(),
                     occasion.code,
                 );
-                Rendered { subject: None, text: secret(text), html: None }
+                Rendered {
+                    subject: None,
+                    text: secret(text),
+                    html: None,
+                }
             }
             Channel::Whatsapp => {
                 let text = own.iter().find_map(|texts| texts.text.as_ref());
                 let text = text.unwrap_or(&builtin.text).text(&values);
-                Rendered { subject: None, text: secret(text), html: None }
+                Rendered {
+                    subject: None,
+                    text: secret(text),
+                    html: None,
+                }
             }
             Channel::Voice => {
-                let text = own.iter().find_map(|texts| texts.voice.as_ref().or(texts.text.as_ref()));
+                let text = own
+                    .iter()
+                    .find_map(|texts| texts.voice.as_ref().or(texts.text.as_ref()));
                 let text = text.unwrap_or(&builtin.voice).speech(&values);
-                Rendered { subject: None, text: secret(text), html: None }
+                Rendered {
+                    subject: None,
+                    text: secret(text),
+                    html: None,
+                }
             }
         }
     }
@@ -229,16 +251,21 @@ impl Texts {
     fn new(texts: &TemplateTexts, place: &str) -> Result<Self, InvalidTemplate> {
         let read = |name: &str, text: &Option<String>| {
             let Some(text) = text else { return Ok(None) };
-            Pattern::parse(text).map(Some).map_err(|fault| InvalidTemplate {
-                setting: format!("{place}.{name}"),
-                fault,
-            })
+            Pattern::parse(text)
+                .map(Some)
+                .map_err(|fault| InvalidTemplate {
+                    setting: format!("{place}.{name}"),
+                    fault,
+                })
         };
         let read_with_code = |name: &str, text: &Option<String>| {
             let pattern = read(name, text)?;
             if pattern.as_ref().is_some_and(|pattern| !pattern.has_code()) {
                 let setting = format!("{place}.{name}");
-                return Err(InvalidTemplate { setting, fault: TemplateFault::NoCode });
+                return Err(InvalidTemplate {
+                    setting,
+                    fault: TemplateFault::NoCode,
+                });
             }
             Ok(pattern)
         };
@@ -270,7 +297,9 @@ pub struct InvalidTemplate {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateFault {
     /// A placeholder that does not exist.
-    #[error("has the unknown placeholder {{{0}}}; known are {{code}}, {{service}}, {{minutes}}, {{lifetime}}, {{purpose}}, {{purpose_note}}; write {{{{ and }}}} for braces")]
+    #[error(
+        "has the unknown placeholder {{{0}}}; known are {{code}}, {{service}}, {{minutes}}, {{lifetime}}, {{purpose}}, {{purpose_note}}; write {{{{ and }}}} for braces"
+    )]
     Placeholder(String),
     /// A brace that has no partner.
     #[error("has a single brace; write {{{{ or }}}} for a brace")]

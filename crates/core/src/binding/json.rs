@@ -7,14 +7,21 @@ use super::{BindingDigest, BindingFault, InvalidBinding};
 
 /// Encodes one JSON value that is the whole of `text`.
 pub(super) fn encode(text: &str) -> Result<Vec<u8>, InvalidBinding> {
-    let mut reader = Reader { rest: text, path: Vec::new() };
+    let mut reader = Reader {
+        rest: text,
+        path: Vec::new(),
+    };
     if text.len() > BindingDigest::MAX_BYTES {
         return Err(reader.fault(BindingFault::Size));
     }
     let mut encoded = Vec::with_capacity(text.len());
     reader.value(&mut encoded)?;
     reader.skip_space();
-    if reader.rest.is_empty() { Ok(encoded) } else { Err(reader.fault(BindingFault::Syntax)) }
+    if reader.rest.is_empty() {
+        Ok(encoded)
+    } else {
+        Err(reader.fault(BindingFault::Syntax))
+    }
 }
 
 struct Reader<'a> {
@@ -51,7 +58,9 @@ impl<'a> Reader<'a> {
 
     /// Takes `token` if it comes next.
     fn take(&mut self, token: &str) -> bool {
-        let Some(rest) = self.rest.strip_prefix(token) else { return false };
+        let Some(rest) = self.rest.strip_prefix(token) else {
+            return false;
+        };
         self.rest = rest;
         true
     }
@@ -159,7 +168,8 @@ impl<'a> Reader<'a> {
                     Some('r') => read.push('\r'),
                     Some('t') => read.push('\t'),
                     Some('u') => {
-                        let (c, rest) = unescape(chars.as_str()).map_err(|fault| self.fault(fault))?;
+                        let (c, rest) =
+                            unescape(chars.as_str()).map_err(|fault| self.fault(fault))?;
                         read.push(c);
                         chars = rest.chars();
                     }
@@ -243,7 +253,10 @@ fn unescape(text: &str) -> Result<(char, &str), BindingFault> {
         }
         _ => (unit, rest),
     };
-    Ok((char::from_u32(pair.0).ok_or(BindingFault::Surrogate)?, pair.1))
+    Ok((
+        char::from_u32(pair.0).ok_or(BindingFault::Surrogate)?,
+        pair.1,
+    ))
 }
 
 fn hex_unit(text: &str) -> Result<(u32, &str), BindingFault> {

@@ -110,7 +110,11 @@ mod tests {
     use super::*;
 
     fn lookup(raw: &str) -> Vec<String> {
-        raw.parse::<Locale>().unwrap().lookup().map(str::to_owned).collect()
+        raw.parse::<Locale>()
+            .unwrap()
+            .lookup()
+            .map(str::to_owned)
+            .collect()
     }
 
     #[test]
@@ -133,7 +137,19 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_language_tag_are_refused() {
-        for raw in ["", "e", "-en", "en-", "en--US", "en US", "engermany", "en-\u{660}", "../en", "12", &"en-".repeat(20)] {
+        for raw in [
+            "",
+            "e",
+            "-en",
+            "en-",
+            "en--US",
+            "en US",
+            "engermany",
+            "en-\u{660}",
+            "../en",
+            "12",
+            &"en-".repeat(20),
+        ] {
             assert_eq!(raw.parse::<Locale>(), Err(InvalidLocale), "{raw:?}");
         }
     }

@@ -86,7 +86,11 @@ impl Email {
     #[must_use]
     pub fn masked(&self) -> String {
         let local = self.0.rsplit_once('@').map_or("", |(local, _)| local);
-        let shown = if local.len() >= 3 { local.get(..1).unwrap_or("") } else { "" };
+        let shown = if local.len() >= 3 {
+            local.get(..1).unwrap_or("")
+        } else {
+            ""
+        };
         format!("{shown}••••@{}", self.domain())
     }
 }
@@ -106,7 +110,11 @@ fn canonical_domain(typed: &str) -> Result<String, InvalidRecipient> {
         && labels.iter().all(|label| !label.is_empty())
         // An address literal without its brackets.
         && labels.last().is_some_and(|top| !top.bytes().all(|b| b.is_ascii_digit()));
-    if named { Ok(domain.into_owned()) } else { Err(InvalidRecipient::Domain) }
+    if named {
+        Ok(domain.into_owned())
+    } else {
+        Err(InvalidRecipient::Domain)
+    }
 }
 
 impl fmt::Debug for Email {

@@ -73,7 +73,12 @@ impl Phone {
     #[must_use]
     pub fn masked(&self) -> String {
         let code = self.calling_code();
-        let national = self.0.strip_prefix('+').unwrap_or(&self.0).strip_prefix(code).unwrap_or("");
+        let national = self
+            .0
+            .strip_prefix('+')
+            .unwrap_or(&self.0)
+            .strip_prefix(code)
+            .unwrap_or("");
         let shown = if national.len() >= 10 { 4 } else { 2 }.min(national.len() / 2);
         let hidden = national.len() - shown;
         format!("+{code}{}{}", "•".repeat(hidden), &national[hidden..])
@@ -105,7 +110,9 @@ impl Dialled {
             return Err(InvalidRecipient::TooLong);
         }
         let raw = raw.trim();
-        let uri = raw.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("tel:"));
+        let uri = raw
+            .get(..4)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("tel:"));
         let mut international = false;
         let mut digits = Zeroizing::new(String::with_capacity(Phone::MAX_DIGITS));
         for typed in raw[if uri { 4 } else { 0 }..].chars() {
@@ -132,7 +139,10 @@ impl Dialled {
         if uri && !international {
             return Err(InvalidRecipient::NoCountry);
         }
-        Ok(Self { international, digits })
+        Ok(Self {
+            international,
+            digits,
+        })
     }
 }
 
@@ -166,8 +176,7 @@ fn international(digits: &str, strict: bool) -> Result<Phone, InvalidRecipient> 
 
 /// A number as it is dialled within `region`, which may still be an international one.
 fn national(digits: &str, region: Region, strict: bool) -> Result<Phone, InvalidRecipient> {
-    let number =
-        PHONE_NUMBER_UTIL.parse_and_keep_raw_input(digits, Some(region.inner()));
+    let number = PHONE_NUMBER_UTIL.parse_and_keep_raw_input(digits, Some(region.inner()));
     if let Ok(number) = &number
         && number.is_valid()
     {
@@ -199,7 +208,11 @@ fn existing(number: &PhoneNumber, strict: bool) -> Result<Phone, InvalidRecipien
             | PhoneNumberType::VoiceMail => return Err(InvalidRecipient::Service),
             _ => {}
         }
-        if number.get_region_code().and_then(Region::from_inner).is_none() {
+        if number
+            .get_region_code()
+            .and_then(Region::from_inner)
+            .is_none()
+        {
             return Err(InvalidRecipient::Network);
         }
     }
@@ -212,7 +225,11 @@ fn e164(canonical: &str) -> Result<Phone, InvalidRecipient> {
     let shape = (2..=15).contains(&digits.len())
         && !digits.starts_with('0')
         && digits.bytes().all(|b| b.is_ascii_digit());
-    if shape { Ok(Phone::from_canonical(canonical)) } else { Err(InvalidRecipient::Shape) }
+    if shape {
+        Ok(Phone::from_canonical(canonical))
+    } else {
+        Err(InvalidRecipient::Shape)
+    }
 }
 
 /// How many of the first digits are the calling code. ITU-T E.164 assigns them so that none is the

@@ -18,7 +18,9 @@ impl Region {
 
     /// The region as the library names it; nothing for the global networks, which are no country.
     pub(super) fn from_inner(region: rlibphonenumber::Region) -> Option<Self> {
-        PHONE_NUMBER_UTIL.get_country_code_for_region(region).map(|_| Self(region))
+        PHONE_NUMBER_UTIL
+            .get_country_code_for_region(region)
+            .map(|_| Self(region))
     }
 }
 

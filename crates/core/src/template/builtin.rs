@@ -28,7 +28,9 @@ pub(super) struct Builtin {
 impl Builtin {
     /// The texts for a language, or for the one to fall back to, or English.
     pub(super) fn lookup(locale: &Locale, fallback: &Locale) -> &'static Self {
-        Self::find(locale).or_else(|| Self::find(fallback)).unwrap_or(&BUILTINS[0])
+        Self::find(locale)
+            .or_else(|| Self::find(fallback))
+            .unwrap_or(&BUILTINS[0])
     }
 
     /// Whether there are texts for a language.
@@ -37,7 +39,9 @@ impl Builtin {
     }
 
     fn find(locale: &Locale) -> Option<&'static Self> {
-        locale.lookup().find_map(|tag| BUILTINS.iter().find(|builtin| builtin.tag == tag))
+        locale
+            .lookup()
+            .find_map(|tag| BUILTINS.iter().find(|builtin| builtin.tag == tag))
     }
 
     #[cfg(test)]
@@ -64,7 +68,13 @@ struct Language {
 }
 
 fn read(language: &Language) -> Builtin {
-    let Language { tag, direction, above, below, .. } = language;
+    let Language {
+        tag,
+        direction,
+        above,
+        below,
+        ..
+    } = language;
     let html = format!(
         r#"<!doctype html>
 <html lang="{tag}" dir="{direction}">

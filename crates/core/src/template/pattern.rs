@@ -61,7 +61,11 @@ impl Values {
             service: service.to_owned(),
             minutes: minutes.to_string(),
             lifetime: lifetime(builtin, occasion.lifetime),
-            purpose_note: if named { format!(" ({purpose})") } else { String::new() },
+            purpose_note: if named {
+                format!(" ({purpose})")
+            } else {
+                String::new()
+            },
             purpose,
         }
     }

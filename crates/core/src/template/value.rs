@@ -13,7 +13,10 @@ const MAX_PURPOSE_CHARS: usize = 40;
 /// The operator chose it, so it is refused rather than changed. It may hold a dot, as some names
 /// do, but no other part of a web address and nothing of the last line that binds a code to a site.
 pub(super) fn service(raw: &str) -> Result<String, InvalidTemplate> {
-    let fault = |fault| InvalidTemplate { setting: "service".to_owned(), fault };
+    let fault = |fault| InvalidTemplate {
+        setting: "service".to_owned(),
+        fault,
+    };
     let service = raw.trim();
     if service.is_empty() {
         return Err(fault(TemplateFault::Empty));
@@ -31,7 +34,11 @@ pub(super) fn service(raw: &str) -> Result<String, InvalidTemplate> {
 /// A purpose as a message names it: the word of the language for a usual one, else the caller's
 /// text without anything that could be more than a few words.
 pub(super) fn purpose(builtin: &Builtin, purpose: &Purpose) -> String {
-    if let Some((_, word)) = builtin.purposes.iter().find(|(name, _)| *name == purpose.as_str()) {
+    if let Some((_, word)) = builtin
+        .purposes
+        .iter()
+        .find(|(name, _)| *name == purpose.as_str())
+    {
         return (*word).to_owned();
     }
     let mut harmless = String::new();
@@ -54,7 +61,12 @@ pub(super) fn purpose(builtin: &Builtin, purpose: &Purpose) -> String {
         harmless.push(c);
     }
     let harmless = one_line(&harmless);
-    harmless.chars().take(MAX_PURPOSE_CHARS).collect::<String>().trim_end().to_owned()
+    harmless
+        .chars()
+        .take(MAX_PURPOSE_CHARS)
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }
 
 /// The words of a text with single spaces between them.
@@ -88,12 +100,29 @@ fn is_hidden(c: char) -> bool {
 }
 
 fn is_line_end(c: char) -> bool {
-    matches!(c, '\n' | '\r' | '\t' | '\u{B}' | '\u{C}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+    matches!(
+        c,
+        '\n' | '\r' | '\t' | '\u{B}' | '\u{C}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+    )
 }
 
 fn is_address_sign(c: char) -> bool {
-    matches!(c, '@' | '#' | '/' | '\\' | ':' | '?' | '=' | '<' | '>' | '%'
-        | '\u{FF20}' | '\u{FF03}' | '\u{FF0F}' | '\u{FF1A}')
+    matches!(
+        c,
+        '@' | '#'
+            | '/'
+            | '\\'
+            | ':'
+            | '?'
+            | '='
+            | '<'
+            | '>'
+            | '%'
+            | '\u{FF20}'
+            | '\u{FF03}'
+            | '\u{FF0F}'
+            | '\u{FF1A}'
+    )
 }
 
 /// Characters that software takes for the dot of a domain name.

@@ -20,12 +20,18 @@ impl TryFrom<String> for WebOtpDomain {
     fn try_from(raw: String) -> Result<Self, Self::Error> {
         let label = |label: &str| {
             (1..=63).contains(&label.len())
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         };
         let host = raw.len() <= 253 && raw.contains('.') && raw.split('.').all(label);
-        if host { Ok(Self(raw.to_ascii_lowercase())) } else { Err(InvalidWebOtpDomain) }
+        if host {
+            Ok(Self(raw.to_ascii_lowercase()))
+        } else {
+            Err(InvalidWebOtpDomain)
+        }
     }
 }
 
@@ -56,7 +62,11 @@ impl TryFrom<String> for AppHash {
 
     fn try_from(raw: String) -> Result<Self, Self::Error> {
         let base64 = |b: u8| b.is_ascii_alphanumeric() || b == b'+' || b == b'/';
-        if raw.len() == 11 && raw.bytes().all(base64) { Ok(Self(raw)) } else { Err(InvalidAppHash) }
+        if raw.len() == 11 && raw.bytes().all(base64) {
+            Ok(Self(raw))
+        } else {
+            Err(InvalidAppHash)
+        }
     }
 }
 

@@ -1,0 +1,96 @@
+//! Deliveries: one hand-over of one message to one provider.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::channel::Channel;
+use crate::clock::Timestamp;
+use crate::entropy::{Entropy, EntropyError, draw};
+
+/// Names a delivery. A provider gets it along, so that its receipts find their way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeliveryId(pub Uuid);
+
+impl DeliveryId {
+    /// A fresh id: a random UUID (RFC 9562 section 5.4).
+    ///
+    /// # Errors
+    /// When the source of randomness fails.
+    pub fn generate(entropy: &dyn Entropy) -> Result<Self, EntropyError> {
+        Ok(Self(
+            uuid::Builder::from_random_bytes(draw(entropy)?).into_uuid(),
+        ))
+    }
+}
+
+/// How far a delivery came. It only ever moves forward, in this order; `Failed` may still be
+/// overtaken by a later proof that the message did arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryStatus {
+    /// Sent, and no answer was read: it may have arrived.
+    Unknown,
+    /// The provider took it.
+    Accepted,
+    /// The provider handed it on.
+    Sent,
+    /// It will not arrive.
+    Failed,
+    /// It arrived.
+    Delivered,
+    /// It was opened.
+    Read,
+}
+
+impl DeliveryStatus {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Accepted => "accepted",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// One hand-over of one message to one provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// How it travels.
+    pub channel: Channel,
+    /// The name of the provider in the configuration.
+    pub provider: String,
+    /// How far it came.
+    pub status: DeliveryStatus,
+    /// When it came that far.
+    pub at: Timestamp,
+    /// The provider's own name for the message, where it gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// Why it failed: an outcome class, and the provider's code where it gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Delivery {
+    /// Takes in what is newly known of the same delivery; whether that moved it forward.
+    pub fn advance(&mut self, newer: &Self) -> bool {
+        let forward = newer.id == self.id && newer.status > self.status;
+        if forward {
+            self.status = newer.status;
+            self.at = self.at.max(newer.at);
+            self.error.clone_from(&newer.error);
+            if newer.message_id.is_some() {
+                self.message_id.clone_from(&newer.message_id);
+            }
+        }
+        forward
+    }
+}

@@ -1,0 +1,175 @@
+//! What is kept instead of codes and recipients.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::channel::Channel;
+use crate::id::{VerificationId, tag};
+use crate::keys::KeyId;
+use crate::purpose::Purpose;
+
+/// The keyed index of a recipient within an app: equal recipients have equal indexes, and without
+/// the secret key an index says nothing about its recipient.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecipientIndex([u8; 16]);
+
+impl RecipientIndex {
+    /// The index whose bytes these are.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Where a partitioned store keeps everything of this recipient.
+    #[must_use]
+    pub fn tag(&self) -> u16 {
+        tag(&self.0)
+    }
+}
+
+impl fmt::Display for RecipientIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for RecipientIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecipientIndex({self})")
+    }
+}
+
+/// The keyed index of a client address at one surface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SourceIndex([u8; 16]);
+
+impl SourceIndex {
+    /// The index whose bytes these are.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// A code under one key of the ring: what travels to the store to be compared.
+///
+/// It is an HMAC over app, binding and code, all that a caller brings along. The rest of what a
+/// digest binds is known where the verification is kept, and joins there ([`CodeDigest::bind`]),
+/// so that a check needs one step.
+#[derive(Clone)]
+pub struct Candidate {
+    /// The key it was made with.
+    pub key: KeyId,
+    pub(crate) mac: [u8; 32],
+}
+
+impl Candidate {
+    /// The bytes of the MAC, for a store that restates [`CodeDigest::bind`] in its own language.
+    #[must_use]
+    pub const fn mac(&self) -> &[u8; 32] {
+        &self.mac
+    }
+}
+
+impl fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Candidate({:?}, redacted)", self.key)
+    }
+}
+
+/// What a code belongs to beside app and binding.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeContext<'a> {
+    /// The verification.
+    pub id: VerificationId,
+    /// Whom it was sent to.
+    pub recipient: RecipientIndex,
+    /// The channel it was first sent over.
+    pub channel: Channel,
+    /// What it authorises.
+    pub purpose: &'a Purpose,
+}
+
+/// What is kept of a code: SHA-256 over a keyed MAC and the place it belongs to.
+///
+/// A stolen store cannot try codes against it without the pepper, and a digest moved to another
+/// verification matches nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CodeDigest {
+    key: KeyId,
+    hash: [u8; 32],
+}
+
+impl CodeDigest {
+    /// The digest of a code at the place where it belongs.
+    ///
+    /// The input is `mac (32) · id (16) · recipient (16) · length of channel (1) · channel ·
+    /// length of purpose in bytes (2, big-endian) · purpose`.
+    #[must_use]
+    pub fn bind(candidate: &Candidate, place: CodeContext<'_>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(candidate.mac);
+        hash.update(place.id.as_bytes());
+        hash.update(place.recipient.as_bytes());
+        let channel = place.channel.as_str().as_bytes();
+        // A channel's name and a purpose are far shorter than their length fields can say.
+        hash.update([u8::try_from(channel.len()).unwrap_or(u8::MAX)]);
+        hash.update(channel);
+        let purpose = place.purpose.as_str().as_bytes();
+        hash.update(
+            u16::try_from(purpose.len())
+                .unwrap_or(u16::MAX)
+                .to_be_bytes(),
+        );
+        hash.update(purpose);
+        Self {
+            key: candidate.key,
+            hash: hash.finalize().into(),
+        }
+    }
+
+    /// A digest read back from a store.
+    #[must_use]
+    pub const fn from_parts(key: KeyId, hash: [u8; 32]) -> Self {
+        Self { key, hash }
+    }
+
+    /// The key it was made with, and its bytes.
+    #[must_use]
+    pub const fn parts(&self) -> (KeyId, &[u8; 32]) {
+        (self.key, &self.hash)
+    }
+
+    /// Whether one of the candidates, made under each key of the ring, is this code at this
+    /// place. Takes as long for a wrong code as for the right one.
+    #[must_use]
+    pub fn matches(&self, candidates: &[Candidate], place: CodeContext<'_>) -> bool {
+        candidates
+            .iter()
+            .filter(|candidate| candidate.key == self.key)
+            .any(|candidate| {
+                let hash = Self::bind(candidate, place).hash;
+                bool::from(self.hash.ct_eq(&hash))
+            })
+    }
+}
+
+impl fmt::Debug for CodeDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CodeDigest({:?}, redacted)", self.key)
+    }
+}

@@ -1,0 +1,96 @@
+//! What happened, for whoever counts it.
+
+use crate::channel::Channel;
+
+/// Something that the rules decided. Carries nothing that names a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A verification was started and a provider took its message.
+    Started(Channel),
+    /// A fresh code was sent for a pending verification.
+    Resent(Channel),
+    /// A send was refused.
+    SendRefused(SendRefusal),
+    /// A check was approved.
+    Approved(Channel),
+    /// A check failed.
+    CheckFailed(CheckFailure),
+    /// A verification was canceled.
+    Canceled,
+    /// A recipient was unlocked.
+    Unlocked,
+    /// The store did not answer or is full.
+    StoreFailed,
+}
+
+/// Why a send was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendRefusal {
+    /// The source asked too often.
+    SourceLimit,
+    /// The recipient was sent too much.
+    RecipientLimit,
+    /// The last send is too fresh.
+    Cooldown,
+    /// The recipient's failure budget is used up.
+    Locked,
+    /// A code lives already.
+    Live,
+    /// No provider could be reached.
+    Undeliverable,
+    /// Every channel refused the recipient.
+    Unreachable,
+}
+
+impl SendRefusal {
+    /// The name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SourceLimit => "source_limit",
+            Self::RecipientLimit => "recipient_limit",
+            Self::Cooldown => "cooldown",
+            Self::Locked => "locked",
+            Self::Live => "live",
+            Self::Undeliverable => "undeliverable",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// Why a check failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckFailure {
+    /// Not the code.
+    Incorrect,
+    /// The attempts were used up.
+    Exhausted,
+    /// The recipient's failure budget is used up.
+    Locked,
+    /// Nothing to check.
+    NotFound,
+}
+
+impl CheckFailure {
+    /// The name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Incorrect => "incorrect",
+            Self::Exhausted => "exhausted",
+            Self::Locked => "locked",
+            Self::NotFound => "not_found",
+        }
+    }
+}
+
+/// Takes note of events. Must not block.
+pub trait Events: Send + Sync + 'static {
+    /// Takes note of one.
+    fn note(&self, event: Event);
+}
+
+/// Nobody counts.
+impl Events for () {
+    fn note(&self, _event: Event) {}
+}

@@ -1,0 +1,73 @@
+//! Handles: what a caller holds of a verification.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::digest::RecipientIndex;
+use crate::entropy::{Entropy, EntropyError, draw};
+
+/// The handle of a verification: a UUID of version 8 (RFC 9562 section 5.8).
+///
+/// Its first 16 bits are those of the recipient's index, so that a partitioned store finds the
+/// place of a verification from the handle alone; 106 more come from the entropy source. Nobody
+/// without the secret key can tell the first from the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VerificationId(Uuid);
+
+impl VerificationId {
+    /// A fresh handle that leads to the place of `recipient`.
+    ///
+    /// # Errors
+    /// When the source of randomness fails.
+    pub fn generate(
+        recipient: &RecipientIndex,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, EntropyError> {
+        let mut bytes: [u8; 16] = draw(entropy)?;
+        bytes[..2].copy_from_slice(&recipient.as_bytes()[..2]);
+        Ok(Self(uuid::Builder::from_custom_bytes(bytes).into_uuid()))
+    }
+
+    /// Reads a handle in any of the usual spellings of a UUID. One that this server did not make
+    /// is read too: nothing will be found under it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Uuid::try_parse(text).ok().map(Self)
+    }
+
+    /// The handle whose bytes these are.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The 16 bytes of the handle.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// Where a partitioned store keeps this verification and its recipient's counters.
+    #[must_use]
+    pub fn tag(&self) -> u16 {
+        tag(self.0.as_bytes())
+    }
+
+    /// As a plain UUID.
+    #[must_use]
+    pub const fn as_uuid(&self) -> Uuid {
+        self.0
+    }
+}
+
+/// The first 16 bits, which an index and the handles of its recipient share.
+pub(crate) fn tag(bytes: &[u8; 16]) -> u16 {
+    u16::from_be_bytes([bytes[0], bytes[1]])
+}
+
+impl fmt::Display for VerificationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}

@@ -1,0 +1,167 @@
+//! What is remembered of a recipient beyond any one code: sends, failures, the lock.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::id::VerificationId;
+use crate::limit::{Quota, SlidingLog};
+use crate::policy::{FailureBudget, LONGEST_WINDOW};
+use crate::purpose::Purpose;
+
+/// How long a row of failures is remembered after the last one. Longer than anybody keeps trying
+/// at 20 a day, and short enough that a store does not remember every number that ever mistyped.
+pub const ROW_MEMORY: Duration = Duration::from_hours(24 * 180);
+
+/// The newest verification of one purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// What its code authorises.
+    pub purpose: Purpose,
+    /// Its handle. It may have ended meanwhile.
+    pub id: VerificationId,
+    /// When its code was last sent; `None` if no provider could be reached.
+    pub sent_at: Option<Timestamp>,
+}
+
+/// The counters of one recipient of one app. They outlive every code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecipientLedger {
+    /// When codes were sent.
+    pub sends: SlidingLog,
+    /// When checks failed.
+    pub failures: SlidingLog,
+    /// Failed checks since the last success.
+    pub row: u32,
+    /// Whether the row reached its end; only an unlock lifts it.
+    pub locked: bool,
+    /// The newest verification of each purpose.
+    pub slots: Vec<Slot>,
+}
+
+/// A recipient that bears no check and no send at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Locked {
+    /// How long until the budget admits a check again; `None` until somebody unlocks it.
+    pub retry_after: Option<Duration>,
+}
+
+impl RecipientLedger {
+    /// Whether the failure budget is used up.
+    #[must_use]
+    pub fn lock(&self, budget: FailureBudget, now: Timestamp) -> Option<Locked> {
+        if self.locked {
+            return Some(Locked { retry_after: None });
+        }
+        let wait = self.failures.wait(&budget.quotas(), now)?;
+        Some(Locked {
+            retry_after: Some(wait),
+        })
+    }
+
+    /// Counts a failed check.
+    pub fn count_failure(&mut self, budget: FailureBudget, now: Timestamp) {
+        self.failures.forget(FailureBudget::HORIZON, now);
+        self.failures.record(now);
+        self.row = self.row.saturating_add(1);
+        self.locked |= self.row >= budget.in_a_row;
+    }
+
+    /// Ends the row of failures. The windows of an hour and a day stay as they are: else every
+    /// success of the owner would buy a stranger another ten guesses.
+    pub fn count_success(&mut self) {
+        self.row = 0;
+    }
+
+    /// Lifts the lock and forgets the failures behind it, as somebody vouched for the recipient.
+    pub fn unlock(&mut self) {
+        self.failures.clear();
+        self.row = 0;
+        self.locked = false;
+    }
+
+    /// The newest verification of a purpose.
+    #[must_use]
+    pub fn slot(&self, purpose: &Purpose) -> Option<&Slot> {
+        self.slots.iter().find(|slot| slot.purpose == *purpose)
+    }
+
+    /// How long the cooldown of a purpose still lasts.
+    #[must_use]
+    pub fn cooldown(
+        &self,
+        purpose: &Purpose,
+        cooldown: Duration,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        let free_at = self.slot(purpose)?.sent_at?.plus(cooldown);
+        (free_at > now).then(|| free_at.since(now))
+    }
+
+    /// Counts a send and makes `id` the newest verification of its purpose. Returns the moment
+    /// that the send counts from.
+    pub fn count_send(
+        &mut self,
+        purpose: &Purpose,
+        id: VerificationId,
+        horizon: Duration,
+        now: Timestamp,
+    ) -> Timestamp {
+        self.sends.forget(horizon, now);
+        let at = self.sends.record(now);
+        self.forget_slots(now);
+        let slot = Slot {
+            purpose: purpose.clone(),
+            id,
+            sent_at: Some(at),
+        };
+        match self.slots.iter_mut().find(|slot| slot.purpose == *purpose) {
+            Some(old) => *old = slot,
+            None => self.slots.push(slot),
+        }
+        at
+    }
+
+    /// Gives a send back that no provider could be reached for: its slot in the window, and the
+    /// cooldown it began.
+    pub fn take_back_send(&mut self, purpose: &Purpose, id: VerificationId, at: Timestamp) {
+        self.sends.take_back(at);
+        let slot = self
+            .slots
+            .iter_mut()
+            .find(|slot| slot.purpose == *purpose && slot.id == id);
+        if let Some(slot) = slot.filter(|slot| slot.sent_at == Some(at)) {
+            slot.sent_at = None;
+        }
+    }
+
+    /// Purposes are free text, so their slots must not pile up: none outlives any code.
+    fn forget_slots(&mut self, now: Timestamp) {
+        let longest = Duration::from_hours(2);
+        self.slots
+            .retain(|slot| slot.sent_at.is_some_and(|at| at.plus(longest) > now));
+    }
+
+    /// Whether nothing in here can matter any more at `now`.
+    #[must_use]
+    pub fn is_idle(&self, now: Timestamp) -> bool {
+        let past = |log: &SlidingLog, memory| {
+            log.moments()
+                .last()
+                .is_none_or(|newest| newest.plus(memory) <= now)
+        };
+        let row_matters = self.row > 0 && !past(&self.failures, ROW_MEMORY);
+        !self.locked
+            && !row_matters
+            && past(&self.failures, FailureBudget::HORIZON)
+            && past(&self.sends, LONGEST_WINDOW)
+    }
+
+    /// Sends that these quotas still admit, the fewest over all of them.
+    #[must_use]
+    pub fn sends_remaining(&self, quotas: &[Quota], now: Timestamp) -> Option<u32> {
+        quotas
+            .iter()
+            .map(|quota| self.sends.remaining(*quota, now))
+            .min()
+    }
+}

@@ -1,0 +1,227 @@
+//! Limits that hold exactly: at most so many events in any window.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::policy::span;
+
+/// What a limit is counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Per {
+    /// Sends to one recipient of one app, whoever asks for them and through whichever surface.
+    Recipient,
+    /// Sends that one client address (IPv6: its /64) asks for at one surface.
+    Source,
+}
+
+/// At most `max` sends in any window of the given length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// What is counted separately.
+    pub per: Per,
+    /// How many are admitted in a window.
+    pub max: u32,
+    /// How long the window is.
+    #[serde(with = "span")]
+    pub window: Duration,
+}
+
+/// One rule for a [`SlidingLog`]: at most `max` entries in any half-open window `(t, t + window]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// How many entries a window may hold.
+    pub max: u32,
+    /// How long the window is.
+    pub window: Duration,
+}
+
+/// The moments at which something happened, oldest first: an exact sliding window.
+///
+/// Neither a fixed window nor a leaky bucket keeps "at most 3 in 10 minutes" for every window of
+/// ten minutes. Remembering the moments does, at eight bytes each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlidingLog(Vec<Timestamp>);
+
+impl SlidingLog {
+    /// A log that holds these moments, in any order.
+    #[must_use]
+    pub fn from_moments(mut moments: Vec<Timestamp>) -> Self {
+        moments.sort_unstable();
+        Self(moments)
+    }
+
+    /// The moments, oldest first.
+    #[must_use]
+    pub fn moments(&self) -> &[Timestamp] {
+        &self.0
+    }
+
+    /// Whether nothing is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How long a new entry has to wait until every quota admits it; `None` if it may go now.
+    ///
+    /// Waiting that long is enough unless other entries come in between. A clock that stepped
+    /// back makes entries of the future count as made now: it never admits more.
+    #[must_use]
+    pub fn wait(&self, quotas: &[Quota], now: Timestamp) -> Option<Duration> {
+        quotas
+            .iter()
+            .filter_map(|quota| self.wait_for(*quota, now))
+            .max()
+    }
+
+    fn wait_for(&self, quota: Quota, now: Timestamp) -> Option<Duration> {
+        let max = usize::try_from(quota.max).unwrap_or(usize::MAX);
+        if max == 0 {
+            return Some(quota.window);
+        }
+        // The entry that has to leave the window first is the max-th from the end.
+        let blocking = self.0[self.0.len().checked_sub(max)?];
+        let free_at = blocking.plus(quota.window);
+        (free_at > now).then(|| free_at.since(now))
+    }
+
+    /// How many more entries `quota` admits at this moment.
+    #[must_use]
+    pub fn remaining(&self, quota: Quota, now: Timestamp) -> u32 {
+        let inside = self
+            .0
+            .iter()
+            .rev()
+            .take_while(|at| at.plus(quota.window) > now)
+            .count();
+        quota
+            .max
+            .saturating_sub(u32::try_from(inside).unwrap_or(u32::MAX))
+    }
+
+    /// Remembers an entry and returns the moment it counts from: `now`, or the newest entry's if
+    /// the clock stepped back, so that the log stays in order.
+    pub fn record(&mut self, now: Timestamp) -> Timestamp {
+        let at = self.0.last().map_or(now, |last| now.max(*last));
+        self.0.push(at);
+        at
+    }
+
+    /// Takes one entry of that moment back; whether there was one.
+    pub fn take_back(&mut self, at: Timestamp) -> bool {
+        let found = self.0.iter().rposition(|entry| *entry == at);
+        if let Some(index) = found {
+            self.0.remove(index);
+        }
+        found.is_some()
+    }
+
+    /// Forgets what no window of this length can still hold.
+    pub fn forget(&mut self, horizon: Duration, now: Timestamp) {
+        let kept = self.0.partition_point(|at| at.plus(horizon) <= now);
+        self.0.drain(..kept);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TEN_MINUTES: Duration = Duration::from_secs(600);
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(1_000_000 + millis)
+    }
+
+    #[test]
+    fn waiting_out_the_answer_is_enough_and_a_millisecond_less_is_not() {
+        let mut log = SlidingLog::default();
+        let quota = [Quota {
+            max: 2,
+            window: TEN_MINUTES,
+        }];
+        log.record(at(0));
+        log.record(at(1000));
+        assert_eq!(log.wait(&quota, at(1000)), Some(Duration::from_secs(599)));
+        assert_eq!(
+            log.wait(&quota, at(599_999)),
+            Some(Duration::from_millis(1))
+        );
+        assert_eq!(log.wait(&quota, at(600_000)), None);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_admits_nothing_more() {
+        let mut log = SlidingLog::default();
+        let quota = [Quota {
+            max: 1,
+            window: TEN_MINUTES,
+        }];
+        log.record(at(500_000));
+        assert!(log.wait(&quota, at(0)).is_some());
+    }
+
+    proptest! {
+        /// The promise itself, for random histories of attempts and steps of the clock.
+        #[test]
+        fn no_window_ever_holds_more_than_its_limit(
+            steps in proptest::collection::vec(0u64..200_000, 1..200),
+            max in 1u32..6,
+            seconds in 1u64..900,
+        ) {
+            let window = Duration::from_secs(seconds);
+            let quotas = [Quota { max, window }, Quota { max: max * 2, window: window * 5 }];
+            let (mut log, mut admitted, mut now) = (SlidingLog::default(), Vec::new(), at(0));
+            for step in steps {
+                now = now.plus(Duration::from_millis(step));
+                log.forget(window * 5, now);
+                if log.wait(&quotas, now).is_none() {
+                    log.record(now);
+                    admitted.push(now);
+                }
+            }
+            for quota in quotas {
+                for start in &admitted {
+                    let inside = admitted
+                        .iter()
+                        .filter(|t| **t >= *start && **t < start.plus(quota.window))
+                        .count();
+                    prop_assert!(inside <= quota.max as usize);
+                }
+            }
+        }
+
+        /// Nothing is refused that the promise would allow.
+        #[test]
+        fn a_refused_entry_would_have_broken_the_limit(
+            steps in proptest::collection::vec(0u64..200_000, 1..100),
+        ) {
+            let quota = Quota { max: 3, window: TEN_MINUTES };
+            let (mut log, mut admitted, mut now) = (SlidingLog::default(), Vec::new(), at(0));
+            for step in steps {
+                now = now.plus(Duration::from_millis(step));
+                let recent = admitted
+                    .iter()
+                    .filter(|t: &&Timestamp| t.plus(quota.window) > now)
+                    .count();
+                let allowed = log.wait(&[quota], now).is_none();
+                prop_assert_eq!(allowed, recent < 3);
+                prop_assert_eq!(log.remaining(quota, now) as usize, 3usize.saturating_sub(recent));
+                if allowed {
+                    admitted.push(log.record(now));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The store that keeps everything in this process.
+//!
+//! As it is (`memory:`), nothing outlives the process. With a [`Journal`] under it, every change
+//! is durable before it is answered: the embedded store is this one plus a file. So both share
+//! one implementation of every step.
+
+mod journal;
+mod record;
+mod replays;
+mod shard;
+mod store;
+
+pub use journal::{Journal, NoJournal};
+pub use record::{CorruptRecord, FORMAT};
+pub use store::{MemoryStore, SHARDS};

@@ -1,0 +1,566 @@
+//! The steps of the memory store.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::journal::{Journal, NoJournal};
+use super::record::{Change, CorruptRecord, changes};
+use super::replays::Replays;
+use super::shard::{Shard, SourceShard};
+use crate::app::AppId;
+use crate::clock::Timestamp;
+use crate::delivery::Delivery;
+use crate::digest::{RecipientIndex, SourceIndex};
+use crate::id::VerificationId;
+use crate::keys::Sealed;
+use crate::ledger::RecipientLedger;
+use crate::purpose::Purpose;
+use crate::step::{
+    self, CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, Refusal, ResendOutcome,
+    ResendStep, SourceCharge, StartOutcome, StartStep, Withdrawal,
+};
+use crate::store::{Replay, ReplayKey, ReplayStore, Store, StoreError};
+use crate::verification::{Status, Verification};
+
+/// Into how many parts the recipients are split. More mean shorter sweeps and less waiting.
+pub const SHARDS: usize = 1024;
+const SOURCE_SHARDS: usize = 256;
+
+/// Keeps verifications, counters and idempotency keys in this process.
+pub struct MemoryStore<J: Journal = NoJournal> {
+    shards: Box<[Mutex<Shard>]>,
+    sources: Box<[Mutex<SourceShard>]>,
+    replays: Replays,
+    live: AtomicUsize,
+    max_live: usize,
+    journal: J,
+}
+
+impl Default for MemoryStore {
+    /// A store without a journal that holds up to ten million verifications.
+    fn default() -> Self {
+        Self::new(NoJournal, 10_000_000)
+    }
+}
+
+impl<J: Journal> MemoryStore<J> {
+    /// An empty store over `journal` that holds at most `max_live` verifications.
+    pub fn new(journal: J, max_live: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            sources: (0..SOURCE_SHARDS).map(|_| Mutex::default()).collect(),
+            replays: Replays::default(),
+            live: AtomicUsize::new(0),
+            max_live,
+            journal,
+        }
+    }
+
+    /// The journal under the store.
+    pub const fn journal(&self) -> &J {
+        &self.journal
+    }
+
+    /// How many verifications are held, ended ones that are still remembered included.
+    pub fn len(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// Whether no verification is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Puts back what a journal kept: the changes of one record, in the order in which they were
+    /// appended. What has expired by `now` is left out. Applying a record twice is harmless.
+    ///
+    /// # Errors
+    /// When the record cannot be read; none of its changes is applied then.
+    pub fn restore(&self, record: &[u8], now: Timestamp) -> Result<(), CorruptRecord> {
+        let changes: Vec<Change> = changes(record).collect::<Result<_, _>>()?;
+        for change in changes {
+            match change {
+                Change::Verification(verification) => {
+                    let mut shard = self.shard(verification.id.tag());
+                    if verification.is_forgettable(now) {
+                        if shard.verifications.remove(&verification.id).is_some() {
+                            self.live.fetch_sub(1, Ordering::Relaxed);
+                        }
+                    } else if shard.put(*verification) {
+                        self.live.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Change::Ledger(index, ledger) => {
+                    let mut shard = self.shard(index.tag());
+                    if ledger.is_idle(now) {
+                        shard.ledgers.remove(&index);
+                    } else {
+                        shard.ledgers.insert(index, ledger);
+                    }
+                }
+                Change::Source(index, log) => {
+                    let mut shard = self.source(index);
+                    shard.logs.insert(index, log);
+                    shard.tidy(index);
+                }
+                Change::Replay(key, entry) => self.replays.restore(key, entry, now),
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the whole state of one of [`SHARDS`] parts to `out`, in the form of a record, and
+    /// says up to which position of the journal it is current. Holds up only that part.
+    pub fn snapshot(&self, part: usize, out: &mut Vec<u8>) -> u64 {
+        let shard = self.shards[part].lock();
+        shard
+            .verifications
+            .values()
+            .for_each(|verification| Change::put(out, verification));
+        shard
+            .ledgers
+            .iter()
+            .for_each(|(index, ledger)| Change::put_ledger(out, *index, ledger));
+        drop(shard);
+        // The smaller maps ride along with the first parts.
+        if let Some(sources) = self.sources.get(part) {
+            let sources = sources.lock();
+            sources
+                .logs
+                .iter()
+                .for_each(|(index, log)| Change::put_source(out, *index, log));
+        }
+        self.replays.snapshot(part, out);
+        self.journal.position()
+    }
+
+    /// Drops what has expired in one of [`SHARDS`] parts. Holds up only that part; to be called
+    /// for one part after the other, for ever.
+    pub fn sweep(&self, part: usize, now: Timestamp) {
+        let gone = self.shards[part].lock().sweep(now);
+        self.live.fetch_sub(gone, Ordering::Relaxed);
+        if let Some(sources) = self.sources.get(part) {
+            sources.lock().sweep(now);
+        }
+        self.replays.sweep(part, now);
+    }
+
+    fn shard(&self, tag: u16) -> MutexGuard<'_, Shard> {
+        self.shards[usize::from(tag) % SHARDS].lock()
+    }
+
+    fn source(&self, index: SourceIndex) -> MutexGuard<'_, SourceShard> {
+        self.sources[usize::from(index.as_bytes()[0]) % SOURCE_SHARDS].lock()
+    }
+
+    fn append(&self, encode: impl FnOnce(&mut Vec<u8>)) -> u64 {
+        if !J::KEEPS {
+            return 0;
+        }
+        let mut record = Vec::with_capacity(512);
+        encode(&mut record);
+        self.journal.append(&record)
+    }
+
+    /// Makes room for one more verification, or refuses.
+    fn make_room(&self) -> Result<(), StoreError> {
+        if self.len() < self.max_live {
+            return Ok(());
+        }
+        Err(StoreError::Full { max: self.max_live })
+    }
+
+    /// Charges the source, and returns when the send counts from.
+    fn charge(&self, charge: &SourceCharge, now: Timestamp) -> Result<Timestamp, Refusal> {
+        let mut shard = self.source(charge.index);
+        let log = shard.logs.entry(charge.index).or_default();
+        let horizon = charge
+            .quotas
+            .iter()
+            .map(|quota| quota.window)
+            .max()
+            .unwrap_or_default();
+        log.forget(horizon, now);
+        let refused = log.wait(&charge.quotas, now);
+        let at = if refused.is_none() {
+            log.record(now)
+        } else {
+            now
+        };
+        if refused.is_none() {
+            self.append(|out| Change::put_source(out, charge.index, log));
+        }
+        shard.tidy(charge.index);
+        refused.map_or(Ok(at), |retry_after| {
+            Err(Refusal::SourceLimit { retry_after })
+        })
+    }
+
+    fn give_back(&self, index: SourceIndex, at: Timestamp) {
+        let mut shard = self.source(index);
+        if let Some(log) = shard.logs.get_mut(&index)
+            && log.take_back(at)
+        {
+            self.append(|out| Change::put_source(out, index, log));
+        }
+        shard.tidy(index);
+    }
+
+    /// Charges the source of a send, lets `send` do the recipient's part, and gives the charge
+    /// back if that refused. `send` says when the send counts from and where its record is.
+    fn with_source<T, R>(
+        &self,
+        source: Option<&SourceCharge>,
+        now: Timestamp,
+        refused: impl FnOnce(Refusal) -> R,
+        send: impl FnOnce() -> Result<(Timestamp, T), R>,
+    ) -> Result<(Charged, T), R> {
+        let charged = source.map(|charge| self.charge(charge, now)).transpose();
+        let source_at = match charged {
+            Ok(source_at) => source_at,
+            Err(refusal) => return Err(refused(refusal)),
+        };
+        match send() {
+            Ok((at, value)) => Ok((Charged { at, source_at }, value)),
+            Err(other) => {
+                if let (Some(charge), Some(at)) = (source, source_at) {
+                    self.give_back(charge.index, at);
+                }
+                Err(other)
+            }
+        }
+    }
+
+    /// Everything seen so far has to be durable before it is told to anybody.
+    async fn settle(&self, position: u64) -> Result<(), StoreError> {
+        self.journal.settle(position).await
+    }
+
+    fn start_now(&self, step: &StartStep, now: Timestamp) -> (StartOutcome, u64) {
+        let outcome = self.with_source(
+            step.terms.source.as_ref(),
+            now,
+            |refusal| refusal,
+            || {
+                let mut shard = self.shard(step.id.tag());
+                let Shard {
+                    ledgers,
+                    verifications,
+                } = &mut *shard;
+                let ledger = ledgers.entry(step.recipient).or_default();
+                let before = ledger.slot(&step.purpose).map(|slot| slot.id);
+                let pending = before.and_then(|id| verifications.get_mut(&id));
+                let started = step::start(ledger, pending, step, now);
+                let Ok(started) = started else {
+                    if ledger == &RecipientLedger::default() {
+                        ledgers.remove(&step.recipient);
+                    }
+                    return started.map(|_| unreachable!("refused"));
+                };
+                let at = started.created_at;
+                let position = self.append(|out| {
+                    let superseded = before.and_then(|id| verifications.get(&id));
+                    superseded.into_iter().for_each(|old| Change::put(out, old));
+                    Change::put(out, &started);
+                    Change::put_ledger(out, step.recipient, ledger);
+                });
+                if shard.put(started) {
+                    self.live.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok((at, position))
+            },
+        );
+        match outcome {
+            Ok((charged, position)) => (StartOutcome::Started(charged), position),
+            Err(refusal) => (StartOutcome::Refused(refusal), self.journal.position()),
+        }
+    }
+
+    fn resend_now(&self, step: &ResendStep, now: Timestamp) -> (ResendOutcome, u64) {
+        let renewed = self.with_source(
+            step.terms.source.as_ref(),
+            now,
+            ResendOutcome::Refused,
+            || {
+                let mut shard = self.shard(step.id.tag());
+                let Shard {
+                    ledgers,
+                    verifications,
+                } = &mut *shard;
+                let Some(verification) = verifications.get_mut(&step.id) else {
+                    return Err(ResendOutcome::NotFound);
+                };
+                let recipient = verification.recipient;
+                let ledger = ledgers.entry(recipient).or_default();
+                let at = step::resend(ledger, Some(verification), step, now)?;
+                let position = self.append(|out| {
+                    Change::put(out, verification);
+                    Change::put_ledger(out, recipient, ledger);
+                });
+                Ok((at, (Box::new(verification.clone()), position)))
+            },
+        );
+        match renewed {
+            Ok((charged, (verification, position))) => {
+                (ResendOutcome::Renewed(charged, verification), position)
+            }
+            Err(outcome) => (outcome, self.journal.position()),
+        }
+    }
+
+    fn check_now(&self, step: &CheckStep, now: Timestamp) -> (CheckOutcome, u64) {
+        let mut shard = match &step.target {
+            CheckTarget::Id(id) => self.shard(id.tag()),
+            CheckTarget::Recipient(recipient, _) => self.shard(recipient.tag()),
+        };
+        let Shard {
+            ledgers,
+            verifications,
+        } = &mut *shard;
+        let id = match &step.target {
+            CheckTarget::Id(id) => Some(*id),
+            CheckTarget::Recipient(recipient, purpose) => ledgers
+                .get(recipient)
+                .and_then(|ledger| ledger.slot(purpose))
+                .map(|slot| slot.id),
+        };
+        let Some(verification) = id.and_then(|id| verifications.get_mut(&id)) else {
+            return (CheckOutcome::NotFound, self.journal.position());
+        };
+        let recipient = verification.recipient;
+        let ledger = ledgers.entry(recipient).or_default();
+        let outcome = step::check(ledger, Some(verification), step, now);
+        let changed = matches!(
+            outcome,
+            CheckOutcome::Approved(_) | CheckOutcome::Incorrect { .. }
+        );
+        let position = if changed {
+            self.append(|out| {
+                Change::put(out, verification);
+                Change::put_ledger(out, recipient, ledger);
+            })
+        } else {
+            self.journal.position()
+        };
+        (outcome, position)
+    }
+
+    /// Changes one verification; what `change` answers, and where its record is.
+    fn alter<T>(
+        &self,
+        id: VerificationId,
+        change: impl FnOnce(Option<&mut Verification>, Option<&mut RecipientLedger>) -> (T, bool),
+    ) -> (T, u64) {
+        let mut shard = self.shard(id.tag());
+        let Shard {
+            ledgers,
+            verifications,
+        } = &mut *shard;
+        let mut verification = verifications.get_mut(&id);
+        let recipient = verification.as_ref().map(|found| found.recipient);
+        let mut ledger = recipient.and_then(|index| ledgers.get_mut(&index));
+        let (answer, changed) = change(verification.as_deref_mut(), ledger.as_deref_mut());
+        let position = if changed {
+            self.append(|out| {
+                verification
+                    .iter()
+                    .for_each(|changed| Change::put(out, changed));
+                let ledger = recipient.zip(ledger);
+                ledger
+                    .iter()
+                    .for_each(|(index, changed)| Change::put_ledger(out, *index, changed));
+            })
+        } else {
+            self.journal.position()
+        };
+        (answer, position)
+    }
+}
+
+#[async_trait]
+impl<J: Journal> Store for MemoryStore<J> {
+    async fn start(&self, step: StartStep, now: Timestamp) -> Result<StartOutcome, StoreError> {
+        self.journal.ready()?;
+        self.make_room()?;
+        let (outcome, position) = self.start_now(&step, now);
+        self.settle(position).await?;
+        Ok(outcome)
+    }
+
+    async fn resend(&self, step: ResendStep, now: Timestamp) -> Result<ResendOutcome, StoreError> {
+        self.journal.ready()?;
+        let (outcome, position) = self.resend_now(&step, now);
+        self.settle(position).await?;
+        Ok(outcome)
+    }
+
+    async fn check(&self, step: CheckStep, now: Timestamp) -> Result<CheckOutcome, StoreError> {
+        self.journal.ready()?;
+        let (outcome, position) = self.check_now(&step, now);
+        self.settle(position).await?;
+        Ok(outcome)
+    }
+
+    async fn get(
+        &self,
+        app: &AppId,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Result<Option<Verification>, StoreError> {
+        self.journal.ready()?;
+        let (found, position) = {
+            let shard = self.shard(id.tag());
+            let found = shard
+                .verifications
+                .get(&id)
+                .filter(|found| found.app == *app);
+            (
+                found.filter(|found| !found.is_forgettable(now)).cloned(),
+                self.journal.position(),
+            )
+        };
+        self.settle(position).await?;
+        Ok(found)
+    }
+
+    async fn newest(
+        &self,
+        app: &AppId,
+        recipient: RecipientIndex,
+        purpose: &Purpose,
+        now: Timestamp,
+    ) -> Result<Option<Verification>, StoreError> {
+        let id = {
+            let shard = self.shard(recipient.tag());
+            let ledger = shard.ledgers.get(&recipient);
+            ledger
+                .and_then(|ledger| ledger.slot(purpose))
+                .map(|slot| slot.id)
+        };
+        match id {
+            Some(id) => self.get(app, id, now).await,
+            None => self.ready().await.map(|()| None),
+        }
+    }
+
+    async fn cancel(
+        &self,
+        app: &AppId,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Result<CancelOutcome, StoreError> {
+        self.journal.ready()?;
+        let (outcome, position) = self.alter(id, |verification, _| {
+            let outcome = step::cancel(verification, app, now);
+            let changed = matches!(outcome, CancelOutcome::Canceled(_));
+            (outcome, changed)
+        });
+        self.settle(position).await?;
+        Ok(outcome)
+    }
+
+    async fn withdraw(&self, step: Withdrawal, now: Timestamp) -> Result<(), StoreError> {
+        self.journal.ready()?;
+        if let (Some(index), Some(at)) = (step.source, step.charged.source_at) {
+            self.give_back(index, at);
+        }
+        let ((), position) = self.alter(step.id, |verification, ledger| {
+            if let (Some(verification), Some(ledger)) = (verification, ledger) {
+                ledger.take_back_send(&verification.purpose, step.id, step.charged.at);
+                if step.ends {
+                    verification.end(Status::Failed, now);
+                }
+                return ((), true);
+            }
+            ((), false)
+        });
+        self.settle(position.max(self.journal.position())).await
+    }
+
+    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
+        self.journal.ready()?;
+        let ((), position) = self.alter(id, |verification, _| {
+            let ended = verification.is_some_and(|found| found.end(Status::Failed, now));
+            ((), ended)
+        });
+        self.settle(position).await
+    }
+
+    async fn note(&self, id: VerificationId, deliveries: Vec<Delivery>) -> Result<(), StoreError> {
+        self.journal.ready()?;
+        let mut shard = self.shard(id.tag());
+        if let Some(verification) = shard.verifications.get_mut(&id)
+            && verification.note(&deliveries)
+        {
+            self.append(|out| Change::put(out, verification));
+        }
+        Ok(())
+    }
+
+    async fn unlock(&self, recipient: RecipientIndex, _now: Timestamp) -> Result<bool, StoreError> {
+        self.journal.ready()?;
+        let (unlocked, position) = {
+            let mut shard = self.shard(recipient.tag());
+            match shard.ledgers.get_mut(&recipient) {
+                Some(ledger) => {
+                    let held = ledger.locked || ledger.row > 0 || !ledger.failures.is_empty();
+                    ledger.unlock();
+                    let record = |out: &mut Vec<u8>| Change::put_ledger(out, recipient, ledger);
+                    (held, self.append(record))
+                }
+                None => (false, self.journal.position()),
+            }
+        };
+        self.settle(position).await?;
+        Ok(unlocked)
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.journal.ready()
+    }
+}
+
+#[async_trait]
+impl<J: Journal> ReplayStore for MemoryStore<J> {
+    async fn claim(
+        &self,
+        key: ReplayKey,
+        fingerprint: [u8; 32],
+        running_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Replay, StoreError> {
+        self.journal.ready()?;
+        if self.replays.len() >= self.max_live {
+            return Err(StoreError::Full { max: self.max_live });
+        }
+        let (replay, position) =
+            self.replays
+                .claim(key, fingerprint, running_until, now, |key, entry| {
+                    self.append(|out| Change::put_replay(out, key, entry))
+                });
+        self.settle(position.unwrap_or_else(|| self.journal.position()))
+            .await?;
+        Ok(replay)
+    }
+
+    async fn finish(
+        &self,
+        key: ReplayKey,
+        answer: Sealed,
+        keep_until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let position = self.replays.finish(key, answer, keep_until, |key, entry| {
+            self.append(|out| Change::put_replay(out, key, entry))
+        });
+        self.settle(position.unwrap_or_default()).await
+    }
+
+    async fn abandon(&self, key: ReplayKey) -> Result<(), StoreError> {
+        let position = self.replays.abandon(key, |key, entry| {
+            self.append(|out| Change::put_replay(out, key, entry))
+        });
+        self.settle(position.unwrap_or_default()).await
+    }
+}

@@ -1,0 +1,359 @@
+//! The atomic steps: what goes into a store, what comes out, and the rule in between.
+//!
+//! The functions here are the one home of each rule. A store that keeps its state in this
+//! process calls them; one that restates them in its own language is held to them by the
+//! model-based test.
+
+use std::time::Duration;
+
+use crate::app::AppId;
+use crate::channel::Channel;
+use crate::clock::Timestamp;
+use crate::digest::{Candidate, CodeDigest, RecipientIndex, SourceIndex};
+use crate::id::VerificationId;
+use crate::keys::Sealed;
+use crate::ledger::{Locked, RecipientLedger};
+use crate::limit::Quota;
+use crate::policy::{FailureBudget, WhenPending};
+use crate::purpose::Purpose;
+use crate::verification::{Guess, Status, Verification};
+
+/// What a send has to pay.
+#[derive(Clone, Debug)]
+pub struct SendTerms {
+    /// How long after a send the same recipient and purpose have to wait.
+    pub cooldown: Duration,
+    /// The limits of the recipient.
+    pub recipient: Vec<Quota>,
+    /// The limits of who asks; `None` where nobody counts them.
+    pub source: Option<SourceCharge>,
+    /// The failures that the recipient bears; `None` where there is no recipient.
+    pub failures: Option<FailureBudget>,
+    /// The longest window of any policy, and so how long sends are remembered.
+    pub horizon: Duration,
+}
+
+/// The limits of who asks.
+#[derive(Clone, Debug)]
+pub struct SourceCharge {
+    /// Whose they are.
+    pub index: SourceIndex,
+    /// What they are.
+    pub quotas: Vec<Quota>,
+}
+
+/// A start: a verification in the making, and what its send has to pay.
+#[derive(Clone, Debug)]
+pub struct StartStep {
+    /// Its handle.
+    pub id: VerificationId,
+    /// Whose it is.
+    pub app: AppId,
+    /// Whom it verifies.
+    pub recipient: RecipientIndex,
+    /// What its code authorises.
+    pub purpose: Purpose,
+    /// The channel that its code is first sent over.
+    pub channel: Channel,
+    /// What is kept of its code.
+    pub digest: CodeDigest,
+    /// Guesses that its code bears.
+    pub max_attempts: u32,
+    /// How long its code lives.
+    pub ttl: Duration,
+    /// What a resend will need, sealed.
+    pub details: Sealed,
+    /// What a start does while a code of the same recipient and purpose lives.
+    pub when_pending: WhenPending,
+    /// What the send has to pay.
+    pub terms: SendTerms,
+}
+
+impl StartStep {
+    /// The verification that this step makes at `at`.
+    #[must_use]
+    pub fn open(&self, at: Timestamp) -> Verification {
+        Verification {
+            id: self.id,
+            app: self.app.clone(),
+            recipient: self.recipient,
+            purpose: self.purpose.clone(),
+            channel: self.channel,
+            status: Status::Pending,
+            digest: self.digest.clone(),
+            attempts_left: self.max_attempts,
+            created_at: at,
+            sent_at: at,
+            expires_at: at.plus(self.ttl),
+            ended_at: None,
+            details: self.details.clone(),
+            deliveries: Vec::new(),
+        }
+    }
+}
+
+/// A resend: a fresh code for a pending verification. The old one dies.
+#[derive(Clone, Debug)]
+pub struct ResendStep {
+    /// Which verification.
+    pub id: VerificationId,
+    /// Whose it must be.
+    pub app: AppId,
+    /// The channel that the fresh code is first sent over.
+    pub channel: Channel,
+    /// What is kept of the fresh code.
+    pub digest: CodeDigest,
+    /// Guesses that the fresh code bears: the send that bought it paid for them.
+    pub max_attempts: u32,
+    /// How long the fresh code lives.
+    pub ttl: Duration,
+    /// What the next resend will need, sealed.
+    pub details: Sealed,
+    /// What the send has to pay.
+    pub terms: SendTerms,
+}
+
+/// A check: one guess at one code.
+#[derive(Clone, Debug)]
+pub struct CheckStep {
+    /// Whose verification it must be.
+    pub app: AppId,
+    /// Which verification.
+    pub target: CheckTarget,
+    /// The typed code under each key of the ring.
+    pub candidates: Vec<Candidate>,
+    /// The failures that the recipient bears; `None` where there is no recipient.
+    pub failures: Option<FailureBudget>,
+}
+
+/// Which verification a check means.
+#[derive(Clone, Debug)]
+pub enum CheckTarget {
+    /// The one with this handle.
+    Id(VerificationId),
+    /// The newest one of this recipient and purpose.
+    Recipient(RecipientIndex, Purpose),
+}
+
+/// When a send began to count. Needed to give it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charged {
+    /// For the recipient; also when the code was made.
+    pub at: Timestamp,
+    /// For the source.
+    pub source_at: Option<Timestamp>,
+}
+
+/// Why a send is refused. Nothing was consumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The source asked too often.
+    SourceLimit {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The recipient was sent too much.
+    RecipientLimit {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The last send is too fresh.
+    Cooldown {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The failure budget of the recipient is used up.
+    Locked(Locked),
+    /// A code lives, and the policy wants a resend instead ([`WhenPending::Refuse`]).
+    Live,
+}
+
+/// What came of a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartOutcome {
+    /// The verification is pending, and every limit is charged.
+    Started(Charged),
+    /// Nothing happened.
+    Refused(Refusal),
+}
+
+/// What came of a resend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResendOutcome {
+    /// The fresh code is in place, and every limit is charged. As it stands now.
+    Renewed(Charged, Box<Verification>),
+    /// Nothing happened.
+    Refused(Refusal),
+    /// The verification used up its attempts.
+    Exhausted,
+    /// There is no pending verification with this handle.
+    NotFound,
+}
+
+/// What came of a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckOutcome {
+    /// The right code, once. As it stands now.
+    Approved(Box<Verification>),
+    /// Not the code. The attempt is spent and the failure counted.
+    Incorrect {
+        /// Guesses that the code still bears.
+        attempts_left: u32,
+    },
+    /// The attempts were used up before; nothing was compared.
+    Exhausted,
+    /// The failure budget of the recipient is used up; nothing was compared.
+    Locked(Locked),
+    /// There is nothing to check: unknown, expired, consumed, superseded or another app's.
+    NotFound,
+}
+
+/// What came of a cancellation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// It is canceled, now or before. As it stands now.
+    Canceled(Box<Verification>),
+    /// It had another end before.
+    Ended(Status),
+    /// There is no such verification.
+    NotFound,
+}
+
+/// A send that no provider could be reached for, to be given back.
+#[derive(Clone, Debug)]
+pub struct Withdrawal {
+    /// Of which verification.
+    pub id: VerificationId,
+    /// What was charged.
+    pub charged: Charged,
+    /// Whose source was charged.
+    pub source: Option<SourceIndex>,
+    /// Whether the verification ends with it (a start) or goes on (a resend).
+    pub ends: bool,
+}
+
+/// Whether the recipient may be sent a code at `now`.
+///
+/// # Errors
+/// The first reason why not: the lock, then the cooldown, then the limits.
+pub fn admit(
+    ledger: &RecipientLedger,
+    purpose: &Purpose,
+    terms: &SendTerms,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    if let Some(locked) = terms.failures.and_then(|budget| ledger.lock(budget, now)) {
+        return Err(Refusal::Locked(locked));
+    }
+    if let Some(retry_after) = ledger.cooldown(purpose, terms.cooldown, now) {
+        return Err(Refusal::Cooldown { retry_after });
+    }
+    match ledger.sends.wait(&terms.recipient, now) {
+        Some(retry_after) => Err(Refusal::RecipientLimit { retry_after }),
+        None => Ok(()),
+    }
+}
+
+/// The recipient's part of a start. `pending` is the newest verification of the same purpose.
+/// Changes `ledger` and `pending` and returns the new verification, or changes nothing.
+///
+/// # Errors
+/// Why the start is refused.
+pub fn start(
+    ledger: &mut RecipientLedger,
+    pending: Option<&mut Verification>,
+    step: &StartStep,
+    now: Timestamp,
+) -> Result<Verification, Refusal> {
+    let live = pending.filter(|pending| pending.is_live(now));
+    if live.is_some() && step.when_pending == WhenPending::Refuse {
+        return Err(Refusal::Live);
+    }
+    admit(ledger, &step.purpose, &step.terms, now)?;
+    if let Some(live) = live {
+        live.end(Status::Superseded, now);
+    }
+    let at = ledger.count_send(&step.purpose, step.id, step.terms.horizon, now);
+    Ok(step.open(at))
+}
+
+/// What a resend does where its verification is kept. Returns when the send began to count.
+///
+/// # Errors
+/// What it came to instead; nothing was changed.
+pub fn resend(
+    ledger: &mut RecipientLedger,
+    verification: Option<&mut Verification>,
+    step: &ResendStep,
+    now: Timestamp,
+) -> Result<Timestamp, ResendOutcome> {
+    let verification = verification
+        .filter(|found| found.app == step.app)
+        .ok_or(ResendOutcome::NotFound)?;
+    match verification.status_at(now) {
+        Status::Pending => {}
+        Status::Exhausted => return Err(ResendOutcome::Exhausted),
+        _ => return Err(ResendOutcome::NotFound),
+    }
+    admit(ledger, &verification.purpose, &step.terms, now).map_err(ResendOutcome::Refused)?;
+    let at = ledger.count_send(&verification.purpose, step.id, step.terms.horizon, now);
+    verification.channel = step.channel;
+    verification.digest = step.digest.clone();
+    verification.attempts_left = step.max_attempts;
+    verification.sent_at = at;
+    verification.expires_at = at.plus(step.ttl);
+    verification.details = step.details.clone();
+    Ok(at)
+}
+
+/// What a check does where its verification is kept. The guess is paid for, by the verification
+/// and by the recipient, in the same step in which it is compared.
+pub fn check(
+    ledger: &mut RecipientLedger,
+    verification: Option<&mut Verification>,
+    step: &CheckStep,
+    now: Timestamp,
+) -> CheckOutcome {
+    let Some(verification) = verification.filter(|found| found.app == step.app) else {
+        return CheckOutcome::NotFound;
+    };
+    match verification.status_at(now) {
+        Status::Pending => {}
+        Status::Exhausted => return CheckOutcome::Exhausted,
+        _ => return CheckOutcome::NotFound,
+    }
+    if let Some(locked) = step.failures.and_then(|budget| ledger.lock(budget, now)) {
+        return CheckOutcome::Locked(locked);
+    }
+    match verification.guess(&step.candidates, now) {
+        Guess::Right => {
+            ledger.count_success();
+            CheckOutcome::Approved(Box::new(verification.clone()))
+        }
+        Guess::Wrong { attempts_left } => {
+            if let Some(budget) = step.failures {
+                ledger.count_failure(budget, now);
+            }
+            CheckOutcome::Incorrect { attempts_left }
+        }
+        Guess::Exhausted => CheckOutcome::Exhausted,
+        Guess::Gone => CheckOutcome::NotFound,
+    }
+}
+
+/// What a cancellation does.
+pub fn cancel(
+    verification: Option<&mut Verification>,
+    app: &AppId,
+    now: Timestamp,
+) -> CancelOutcome {
+    let Some(verification) = verification.filter(|found| found.app == *app) else {
+        return CancelOutcome::NotFound;
+    };
+    verification.end(Status::Canceled, now);
+    match verification.status_at(now) {
+        Status::Canceled => CancelOutcome::Canceled(Box::new(verification.clone())),
+        Status::Expired | Status::Superseded => CancelOutcome::NotFound,
+        status => CancelOutcome::Ended(status),
+    }
+}

@@ -1,0 +1,147 @@
+//! The ports to where things are kept.
+
+use std::error::Error;
+
+use async_trait::async_trait;
+
+use crate::app::AppId;
+use crate::clock::Timestamp;
+use crate::delivery::Delivery;
+use crate::digest::RecipientIndex;
+use crate::id::VerificationId;
+use crate::keys::Sealed;
+use crate::step::{
+    CancelOutcome, CheckOutcome, CheckStep, ResendOutcome, ResendStep, StartOutcome, StartStep,
+    Withdrawal,
+};
+use crate::verification::Verification;
+
+/// The store did not do it, or we cannot know whether it did. Nothing may be sent or approved.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached or cannot write.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// It holds as many live verifications as the configuration allows.
+    #[error("the store holds its maximum of {max} live verifications (storage.max_live)")]
+    Full {
+        /// The configured maximum.
+        max: usize,
+    },
+}
+
+impl StoreError {
+    /// An unavailable store, with the reason that an operator reads in the log.
+    pub fn unavailable(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unavailable(reason.into())
+    }
+}
+
+/// Keeps verifications and the counters of their recipients and sources.
+///
+/// Each method is one atomic step: callers on two nodes see it happen in some order, never
+/// interleaved. When it has answered, `kill -9` undoes none of it, unless its text says
+/// otherwise. `now` is the caller's; a store that several nodes share may prefer a clock of its
+/// own, and then says so.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Charges the limits and puts a new verification in place.
+    ///
+    /// The source is charged first. A refusal leaves everything as it was.
+    async fn start(&self, step: StartStep, now: Timestamp) -> Result<StartOutcome, StoreError>;
+
+    /// Charges the limits and puts a fresh code in place of the old one.
+    async fn resend(&self, step: ResendStep, now: Timestamp) -> Result<ResendOutcome, StoreError>;
+
+    /// Spends an attempt and compares.
+    ///
+    /// The attempt stays spent if the answer is lost on the way back. For one verification, at
+    /// most one call ever returns [`CheckOutcome::Approved`].
+    async fn check(&self, step: CheckStep, now: Timestamp) -> Result<CheckOutcome, StoreError>;
+
+    /// The verification with this handle, whatever its state, while it is remembered; another
+    /// app's is not found.
+    async fn get(
+        &self,
+        app: &AppId,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Result<Option<Verification>, StoreError>;
+
+    /// The newest verification of a recipient and purpose, whatever its state, while it is
+    /// remembered.
+    async fn newest(
+        &self,
+        app: &AppId,
+        recipient: RecipientIndex,
+        purpose: &crate::purpose::Purpose,
+        now: Timestamp,
+    ) -> Result<Option<Verification>, StoreError>;
+
+    /// Ends a pending verification.
+    async fn cancel(
+        &self,
+        app: &AppId,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Result<CancelOutcome, StoreError>;
+
+    /// Gives back the send that no provider could be reached for.
+    async fn withdraw(&self, step: Withdrawal, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Ends a verification whose recipient every channel refused. Its send stays charged.
+    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Notes hand-overs. Seen by the next read at once; a crash within the store's next flush
+    /// may forget them, as nothing that a caller relies on hangs on it.
+    async fn note(&self, id: VerificationId, deliveries: Vec<Delivery>) -> Result<(), StoreError>;
+
+    /// Lifts the lock of a recipient and forgets its failures; whether there were any.
+    async fn unlock(&self, recipient: RecipientIndex, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Whether the store would answer now. Costs little; asked by health checks.
+    async fn ready(&self) -> Result<(), StoreError>;
+}
+
+/// What is known of an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// Nothing: the caller holds the key now, and must finish or abandon it.
+    Fresh,
+    /// The first request with this key is still running.
+    Running,
+    /// The key came with another request before.
+    Different,
+    /// The first request's answer, sealed.
+    Done(Sealed),
+}
+
+/// Names an idempotency key of one caller without showing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReplayKey(pub [u8; 16]);
+
+/// Keeps the answers of requests that may be repeated (`Idempotency-Key`).
+#[async_trait]
+pub trait ReplayStore: Send + Sync + 'static {
+    /// Takes the key for a request with this fingerprint, or says what became of it before.
+    ///
+    /// A key whose request neither finished nor was abandoned is free again at `running_until`.
+    async fn claim(
+        &self,
+        key: ReplayKey,
+        fingerprint: [u8; 32],
+        running_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Replay, StoreError>;
+
+    /// Keeps the answer until `keep_until`.
+    async fn finish(
+        &self,
+        key: ReplayKey,
+        answer: Sealed,
+        keep_until: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Frees the key, as the request came to nothing that should be repeated.
+    async fn abandon(&self, key: ReplayKey) -> Result<(), StoreError>;
+}

@@ -1,0 +1,171 @@
+//! Checks: one guess at one code.
+
+use super::{Failure, Overview, Verifier};
+use crate::app::AppId;
+use crate::binding::BindingDigest;
+use crate::channel::Channel;
+use crate::clock::Timestamp;
+use crate::code::Code;
+use crate::delivery::DeliveryStatus;
+use crate::event::{CheckFailure, Event};
+use crate::id::VerificationId;
+use crate::ledger::Locked;
+use crate::policy::FailureBudget;
+use crate::purpose::Purpose;
+use crate::recipient::Recipient;
+use crate::step::{CheckOutcome, CheckStep, CheckTarget};
+use crate::token::result_token;
+use crate::verification::Verification;
+
+/// Which verification is meant.
+#[derive(Clone, Debug)]
+pub enum Whose {
+    /// The one with this handle.
+    Handle(VerificationId),
+    /// The newest one of this recipient and purpose.
+    Recipient(Recipient, Purpose),
+}
+
+/// One guess.
+#[derive(Clone, Debug)]
+pub struct CheckRequest {
+    /// Whose verification it must be.
+    pub app: AppId,
+    /// Which one.
+    pub whose: Whose,
+    /// What was typed.
+    pub code: Code,
+    /// What the caller repeats of the start.
+    pub binding: BindingDigest,
+    /// The failures that the recipient bears; `None` for verifications without a recipient.
+    pub failures: Option<FailureBudget>,
+}
+
+/// A verification that was just approved: this once and never again.
+#[derive(Clone, Debug)]
+pub struct Approved {
+    /// The verification.
+    pub overview: Overview,
+    /// When it was approved.
+    pub at: Timestamp,
+    /// The signed result, good for ten minutes.
+    pub token: ResultToken,
+}
+
+/// A signed result. Whoever holds it can show it to others, so it does not print.
+#[derive(Clone)]
+pub struct ResultToken(String);
+
+impl ResultToken {
+    /// The compact JWS.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for ResultToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ResultToken(redacted)")
+    }
+}
+
+/// Why a guess was not approved.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// Not the code, or not the binding. The attempt is spent.
+    #[error("the code is not right")]
+    Incorrect {
+        /// Guesses that the code still bears.
+        attempts_left: u32,
+    },
+    /// The attempts were used up before.
+    #[error("the attempts are used up")]
+    Exhausted,
+    /// The failure budget of the recipient is used up.
+    #[error("the recipient is locked")]
+    Locked(Locked),
+    /// There is nothing to check.
+    #[error("there is no such pending verification")]
+    NotFound,
+    /// Our fault.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl Verifier {
+    /// Checks a code. The attempt is durably spent before anybody learns what came of it, and
+    /// one verification is approved at most once, however many ask at the same time.
+    ///
+    /// # Errors
+    /// [`CheckError`].
+    pub async fn check(&self, request: CheckRequest) -> Result<Approved, CheckError> {
+        let keys = &self.parts.keys;
+        let target = match request.whose {
+            Whose::Handle(id) => CheckTarget::Id(id),
+            Whose::Recipient(to, purpose) => {
+                CheckTarget::Recipient(keys.recipient_index(&request.app, &to), purpose)
+            }
+        };
+        let candidates = keys.candidates(&request.app, &request.binding, &request.code);
+        let step = CheckStep {
+            app: request.app,
+            target,
+            candidates,
+            failures: request.failures,
+        };
+        let now = self.now();
+        let outcome = self.parts.store.check(step, now).await;
+        match self.watch(outcome).map_err(Failure::from)? {
+            CheckOutcome::Approved(verification) => Ok(self.approved(*verification, now)?),
+            CheckOutcome::Incorrect { attempts_left } => {
+                self.note(Event::CheckFailed(CheckFailure::Incorrect));
+                Err(CheckError::Incorrect { attempts_left })
+            }
+            CheckOutcome::Exhausted => {
+                self.note(Event::CheckFailed(CheckFailure::Exhausted));
+                Err(CheckError::Exhausted)
+            }
+            CheckOutcome::Locked(locked) => {
+                self.note(Event::CheckFailed(CheckFailure::Locked));
+                Err(CheckError::Locked(locked))
+            }
+            CheckOutcome::NotFound => {
+                self.note(Event::CheckFailed(CheckFailure::NotFound));
+                Err(CheckError::NotFound)
+            }
+        }
+    }
+
+    fn approved(&self, verification: Verification, now: Timestamp) -> Result<Approved, Failure> {
+        let overview = self.overview(verification)?;
+        let verification = &overview.verification;
+        let channel = travelled(verification);
+        let token = result_token(
+            &self.parts.keys,
+            &self.parts.issuer,
+            verification,
+            channel,
+            overview.details.remember_me,
+            now,
+        );
+        self.note(Event::Approved(channel));
+        let at = verification.ended_at.unwrap_or(now);
+        Ok(Approved {
+            at,
+            token: ResultToken(token),
+            overview,
+        })
+    }
+}
+
+/// The channel that the code most likely came over: the last one that a provider took.
+fn travelled(verification: &Verification) -> Channel {
+    let taken = |status| !matches!(status, DeliveryStatus::Failed);
+    let last = verification
+        .deliveries
+        .iter()
+        .rev()
+        .find(|delivery| taken(delivery.status));
+    last.map_or(verification.channel, |delivery| delivery.channel)
+}

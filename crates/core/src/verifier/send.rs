@@ -1,0 +1,365 @@
+//! Sends: the start of a verification, and the fresh code of a pending one.
+
+use std::time::Duration;
+
+use super::{Failure, Overview, Sent, Source, StartRequest, Terms, Verifier};
+use crate::app::AppId;
+use crate::channel::Channel;
+use crate::clock::Timestamp;
+use crate::code::Code;
+use crate::details::Details;
+use crate::digest::{CodeContext, CodeDigest, RecipientIndex, SourceIndex};
+use crate::entropy::draw;
+use crate::event::{Event, SendRefusal};
+use crate::id::VerificationId;
+
+use crate::limit::{Per, Quota};
+use crate::messenger::{Envelope, Verdict};
+use crate::policy::Policy;
+
+use crate::step::{
+    Refusal, ResendOutcome, ResendStep, SendTerms, SourceCharge, StartOutcome, StartStep,
+    Withdrawal,
+};
+use crate::verification::Verification;
+
+/// A fresh code for a pending verification.
+#[derive(Clone, Debug)]
+pub struct ResendRequest {
+    /// Whose it must be.
+    pub app: AppId,
+    /// Which verification.
+    pub id: VerificationId,
+    /// Other channels than at the start.
+    pub channels: Option<Vec<Channel>>,
+    /// What the send has to pay, and who asks.
+    pub terms: Terms,
+}
+
+/// Why no code is on its way.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// No provider serves any of the channels.
+    #[error("no provider is configured for {0}")]
+    NoProvider(Channel),
+    /// None of the channels reaches this kind of recipient.
+    #[error("{0} does not reach this kind of recipient")]
+    WrongChannel(Channel),
+    /// A limit, the cooldown or the lock. Nothing was consumed.
+    #[error("the send is refused")]
+    Refused(Refusal),
+    /// A resend: there is no pending verification with this handle.
+    #[error("there is no such pending verification")]
+    NotFound,
+    /// A resend: its attempts are used up.
+    #[error("the attempts are used up")]
+    Exhausted,
+    /// No provider could be reached. The limits were given back.
+    #[error("no provider could be reached")]
+    Undeliverable,
+    /// Every channel refused the recipient. The limits stay charged.
+    #[error("every channel refused the recipient")]
+    Unreachable,
+    /// Our fault.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+/// How a fresh code is kept.
+struct Minted {
+    code: Code,
+    digest: CodeDigest,
+}
+
+impl Verifier {
+    /// Starts a verification: makes a code, keeps its digest, sends it.
+    ///
+    /// Answers after a provider took the message or the deadline passed. The code of an earlier
+    /// pending verification of the same recipient and purpose is dead then.
+    ///
+    /// # Errors
+    /// [`SendError`]; no code is on its way then.
+    pub async fn start(&self, request: StartRequest) -> Result<Sent, SendError> {
+        let channels = self.usable(request.to.as_ref().map(|to| to.kind()), &request.channels)?;
+        let keys = &self.parts.keys;
+        let recipient = match &request.to {
+            Some(to) => keys.recipient_index(&request.app, to),
+            None => RecipientIndex::from_bytes(draw(self.entropy()).map_err(Failure::from)?),
+        };
+        let id = VerificationId::generate(&recipient, self.entropy()).map_err(Failure::from)?;
+        let policy = &request.terms.policy;
+        let channel = channels.first().copied().unwrap_or(Channel::Sms);
+        let details = Details {
+            to: request.to,
+            channels,
+            locale: request.locale,
+            binding: request.binding,
+            format: policy.code,
+            ttl: policy.ttl,
+            max_attempts: policy.max_attempts,
+            metadata: request.metadata,
+            remember_me: request.remember_me,
+        };
+        let place = CodeContext {
+            id,
+            recipient,
+            channel,
+            purpose: &request.purpose,
+        };
+        let minted = self.mint(&request.app, &details, place)?;
+        let step = StartStep {
+            id,
+            app: request.app,
+            recipient,
+            purpose: request.purpose,
+            channel,
+            digest: minted.digest,
+            max_attempts: details.max_attempts,
+            ttl: details.ttl,
+            details: details
+                .seal(id, keys, self.entropy())
+                .map_err(Failure::from)?,
+            when_pending: policy.when_pending,
+            terms: self.send_terms(&request.terms, details.to.is_some()),
+        };
+        let draft = step.clone();
+        let source = step.terms.source.as_ref().map(|charge| charge.index);
+        let outcome = self.parts.store.start(step, self.now()).await;
+        let charged = match self.watch(outcome).map_err(Failure::from)? {
+            StartOutcome::Started(charged) => charged,
+            StartOutcome::Refused(refusal) => return Err(self.refused(refusal)),
+        };
+        let verification = draft.open(charged.at);
+        let withdrawal = Withdrawal {
+            id,
+            charged,
+            source,
+            ends: true,
+        };
+        self.hand_over(verification, details, minted.code, withdrawal)
+            .await
+    }
+
+    /// Sends a fresh code for a pending verification. The old code is dead from the moment the
+    /// limits admit the new one, even if then no provider can be reached.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn resend(&self, request: ResendRequest) -> Result<Sent, SendError> {
+        let found = self
+            .parts
+            .store
+            .get(&request.app, request.id, self.now())
+            .await;
+        let known = self
+            .watch(found)
+            .map_err(Failure::from)?
+            .ok_or(SendError::NotFound)?;
+        let Overview {
+            verification,
+            mut details,
+            ..
+        } = self.overview(known)?;
+        if let Some(channels) = &request.channels {
+            details.channels = self.usable(details.to.as_ref().map(|to| to.kind()), channels)?;
+        }
+        let channel = details
+            .channels
+            .first()
+            .copied()
+            .unwrap_or(verification.channel);
+        let place = CodeContext {
+            id: request.id,
+            recipient: verification.recipient,
+            channel,
+            purpose: &verification.purpose,
+        };
+        let minted = self.mint(&request.app, &details, place)?;
+        let keys = &self.parts.keys;
+        let step = ResendStep {
+            id: request.id,
+            app: request.app,
+            channel,
+            digest: minted.digest,
+            max_attempts: details.max_attempts,
+            ttl: details.ttl,
+            details: details
+                .seal(request.id, keys, self.entropy())
+                .map_err(Failure::from)?,
+            terms: self.send_terms(&request.terms, details.to.is_some()),
+        };
+        let source = step.terms.source.as_ref().map(|charge| charge.index);
+        let outcome = self.parts.store.resend(step, self.now()).await;
+        let (charged, verification) = match self.watch(outcome).map_err(Failure::from)? {
+            ResendOutcome::Renewed(charged, verification) => (charged, *verification),
+            ResendOutcome::Refused(refusal) => return Err(self.refused(refusal)),
+            ResendOutcome::Exhausted => return Err(SendError::Exhausted),
+            ResendOutcome::NotFound => return Err(SendError::NotFound),
+        };
+        let withdrawal = Withdrawal {
+            id: request.id,
+            charged,
+            source,
+            ends: false,
+        };
+        self.hand_over(verification, details, minted.code, withdrawal)
+            .await
+    }
+
+    /// The channels among `wanted` that have a provider. One that cannot reach the recipient is
+    /// the caller's mistake.
+    fn usable(
+        &self,
+        kind: Option<crate::recipient::RecipientKind>,
+        wanted: &[Channel],
+    ) -> Result<Vec<Channel>, SendError> {
+        let Some(kind) = kind else {
+            return Ok(wanted.to_vec());
+        };
+        if let Some(wrong) = wanted.iter().find(|channel| channel.reaches() != kind) {
+            return Err(SendError::WrongChannel(*wrong));
+        }
+        let usable: Vec<_> = wanted
+            .iter()
+            .copied()
+            .filter(|channel| self.serves(*channel))
+            .collect();
+        match (usable.is_empty(), wanted.first()) {
+            (true, Some(first)) => Err(SendError::NoProvider(*first)),
+            (true, None) => Err(SendError::Undeliverable),
+            (false, _) => Ok(usable),
+        }
+    }
+
+    fn mint(
+        &self,
+        app: &AppId,
+        details: &Details,
+        place: CodeContext<'_>,
+    ) -> Result<Minted, Failure> {
+        let code = Code::generate(details.format, self.entropy())?;
+        let candidate = self.parts.keys.candidate(app, &details.binding, &code);
+        let digest = CodeDigest::bind(&candidate, place);
+        Ok(Minted { code, digest })
+    }
+
+    fn send_terms(&self, terms: &Terms, has_recipient: bool) -> SendTerms {
+        let policy: &Policy = &terms.policy;
+        let index = |source: &Source| -> SourceIndex {
+            self.parts
+                .keys
+                .source_index(source.surface, &source.address)
+        };
+        let source_quotas: Vec<Quota> = policy.quotas(Per::Source);
+        let source = terms.source.as_ref().filter(|_| !source_quotas.is_empty());
+        SendTerms {
+            cooldown: if has_recipient {
+                policy.resend_cooldown
+            } else {
+                Duration::ZERO
+            },
+            recipient: if has_recipient {
+                policy.quotas(Per::Recipient)
+            } else {
+                Vec::new()
+            },
+            source: source.map(|source| SourceCharge {
+                index: index(source),
+                quotas: source_quotas,
+            }),
+            failures: has_recipient.then_some(policy.failures),
+            horizon: self.parts.horizon,
+        }
+    }
+
+    fn refused(&self, refusal: Refusal) -> SendError {
+        let reason = match refusal {
+            Refusal::SourceLimit { .. } => SendRefusal::SourceLimit,
+            Refusal::RecipientLimit { .. } => SendRefusal::RecipientLimit,
+            Refusal::Cooldown { .. } => SendRefusal::Cooldown,
+            Refusal::Locked(_) => SendRefusal::Locked,
+            Refusal::Live => SendRefusal::Live,
+        };
+        self.note(Event::SendRefused(reason));
+        SendError::Refused(refusal)
+    }
+
+    /// Gives the code to the messenger and notes what came of it.
+    async fn hand_over(
+        &self,
+        mut verification: Verification,
+        details: Details,
+        code: Code,
+        withdrawal: Withdrawal,
+    ) -> Result<Sent, SendError> {
+        let now = self.now();
+        let first = withdrawal.ends;
+        if let Some(to) = &details.to {
+            let envelope = envelope(&verification, &details, to.clone(), &code);
+            // A code that is about to die is not worth waiting for.
+            let left = verification.expires_at.since(now);
+            let deadline = self.parts.deadline.min(left);
+            let dispatch = self.parts.messenger.dispatch(envelope, deadline).await;
+            verification.note(&dispatch.deliveries);
+            let noted = self
+                .parts
+                .store
+                .note(verification.id, dispatch.deliveries)
+                .await;
+            // The message is out (or not) whatever the store says of its log.
+            let _ = self.watch(noted);
+            match dispatch.verdict {
+                Verdict::Taken(channel) => self.note(if first {
+                    Event::Started(channel)
+                } else {
+                    Event::Resent(channel)
+                }),
+                Verdict::Unavailable => return Err(self.withdraw(withdrawal, now).await),
+                Verdict::Refused => {
+                    self.note(Event::SendRefused(SendRefusal::Unreachable));
+                    let failed = self.parts.store.fail(verification.id, now).await;
+                    self.watch(failed).map_err(Failure::from)?;
+                    return Err(SendError::Unreachable);
+                }
+            }
+        } else {
+            self.note(Event::Started(verification.channel));
+        }
+        let status = verification.status_at(self.now());
+        Ok(Sent {
+            overview: Overview {
+                verification,
+                status,
+                details,
+            },
+            code,
+        })
+    }
+
+    async fn withdraw(&self, withdrawal: Withdrawal, now: Timestamp) -> SendError {
+        self.note(Event::SendRefused(SendRefusal::Undeliverable));
+        let withdrawn = self.parts.store.withdraw(withdrawal, now).await;
+        match self.watch(withdrawn) {
+            Ok(()) => SendError::Undeliverable,
+            Err(error) => SendError::Failure(error.into()),
+        }
+    }
+}
+
+fn envelope(
+    verification: &Verification,
+    details: &Details,
+    to: crate::recipient::Recipient,
+    code: &Code,
+) -> Envelope {
+    Envelope {
+        verification: verification.id,
+        app: verification.app.clone(),
+        to,
+        code: code.clone(),
+        purpose: verification.purpose.clone(),
+        locale: details.locale.clone(),
+        expires_at: verification.expires_at,
+        channels: details.channels.clone(),
+    }
+}
