@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A moment, in whole milliseconds since 1970-01-01T00:00:00Z.
 ///
-/// Never before the epoch and never later than 9999-12-30T22:00:00.999Z, so that it always has an
+/// Never before the epoch and never later than 9999-12-30T22:00:00.000Z, so that it always has an
 /// RFC 3339 form.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    const MAX_MILLIS: u64 = 253_402_207_200_999;
+    const MAX_MILLIS: u64 = 253_402_207_200_000;
 
     /// The moment so many milliseconds after the epoch; later than the last one becomes that.
     #[must_use]
@@ -95,7 +95,7 @@ mod tests {
         );
         assert_eq!(
             Timestamp::from_millis(u64::MAX).to_string(),
-            "9999-12-30T22:00:00.999Z"
+            "9999-12-30T22:00:00.000Z"
         );
     }
 
