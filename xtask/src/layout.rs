@@ -6,6 +6,7 @@
 mod arrows;
 mod leftovers;
 mod links;
+mod lock;
 mod names;
 mod paths;
 mod purity;
@@ -26,6 +27,8 @@ pub(crate) struct Report {
 pub(crate) fn check() -> Result<Report, String> {
     let root = tree::root()?;
     let tree = Tree::read(&root)?;
+    let lock = std::fs::read_to_string(root.join("Cargo.lock"))
+        .map_err(|error| format!("Cargo.lock: {error}"))?;
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let metadata = tree::output(
         Command::new(cargo)
@@ -48,6 +51,7 @@ pub(crate) fn check() -> Result<Report, String> {
     findings.extend(paths::check(&tree));
     findings.extend(purity::check(&tree));
     findings.extend(links::check(&tree));
+    findings.extend(lock::check(&lock));
     findings.sort();
     Ok(Report {
         files: tree.texts.len(),
