@@ -18,6 +18,7 @@ mod digest;
 mod entropy;
 mod event;
 mod id;
+mod inbox;
 pub mod keys;
 mod ledger;
 mod limit;
@@ -52,8 +53,9 @@ pub use digest::{Candidate, CodeContext, CodeDigest, RecipientIndex, SourceIndex
 pub use entropy::{Entropy, EntropyError};
 pub use event::{CheckFailure, Event, Events, SendRefusal};
 pub use id::VerificationId;
+pub use inbox::{Inbox, InboxMessage};
 pub use ledger::{Locked, ROW_MEMORY, RecipientLedger, Slot};
-pub use limit::{Limit, Per, Quota, SlidingLog};
+pub use limit::{Limit, Per, Quota, SlidingLog, Standing};
 pub use message::{InvalidLocale, Locale, Message, SecretText};
 pub use messenger::{Dispatch, Envelope, Messenger, Verdict};
 pub use odds::{GuessingOdds, Weakness, one_in, percent};

@@ -39,6 +39,17 @@ pub struct Quota {
     pub window: Duration,
 }
 
+/// How much of a quota is left to somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The quota: of several, the one that leaves least.
+    pub quota: Quota,
+    /// How many more entries it admits now.
+    pub remaining: u32,
+    /// How long until it admits more than that.
+    pub until_more: Duration,
+}
+
 /// The moments at which something happened, oldest first: an exact sliding window.
 ///
 /// Neither a fixed window nor a leaky bucket keeps "at most 3 in 10 minutes" for every window of
@@ -103,6 +114,23 @@ impl SlidingLog {
             .saturating_sub(u32::try_from(inside).unwrap_or(u32::MAX))
     }
 
+    /// How the log stands with the tightest of some quotas; `None` without any.
+    #[must_use]
+    pub fn standing(&self, quotas: &[Quota], now: Timestamp) -> Option<Standing> {
+        let stand = |quota: &Quota| {
+            let oldest = self.0.iter().find(|at| at.plus(quota.window) > now);
+            Standing {
+                quota: *quota,
+                remaining: self.remaining(*quota, now),
+                until_more: oldest.map_or(Duration::ZERO, |at| at.plus(quota.window).since(now)),
+            }
+        };
+        quotas
+            .iter()
+            .map(stand)
+            .min_by_key(|standing| standing.remaining)
+    }
+
     /// Remembers an entry and returns the moment it counts from: `now`, or the newest entry's if
     /// the clock stepped back, so that the log stays in order.
     pub fn record(&mut self, now: Timestamp) -> Timestamp {
@@ -159,6 +187,19 @@ mod tests {
             Some(Duration::from_millis(1))
         );
         assert_eq!(log.wait(&quota, at(600_000)), None);
+    }
+
+    #[test]
+    fn the_standing_is_that_of_the_tightest_quota() {
+        let (short, long) = (TEN_MINUTES, TEN_MINUTES * 6);
+        let quotas = [(5, short), (3, long)].map(|(max, window)| Quota { max, window });
+        let mut log = SlidingLog::default();
+        assert_eq!(log.standing(&[], at(0)), None);
+        log.record(at(0));
+        log.record(at(60_000));
+        let standing = log.standing(&quotas, at(60_000)).unwrap();
+        assert_eq!((standing.quota, standing.remaining), (quotas[1], 1));
+        assert_eq!(standing.until_more, long - Duration::from_secs(60));
     }
 
     #[test]

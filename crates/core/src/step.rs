@@ -13,7 +13,7 @@ use crate::digest::{Candidate, CodeDigest, RecipientIndex, SourceIndex};
 use crate::id::VerificationId;
 use crate::keys::Sealed;
 use crate::ledger::{Locked, RecipientLedger};
-use crate::limit::Quota;
+use crate::limit::{Quota, Standing};
 use crate::policy::{FailureBudget, WhenPending};
 use crate::purpose::Purpose;
 use crate::verification::{Guess, Status, Verification};
@@ -142,6 +142,8 @@ pub struct Charged {
     pub at: Timestamp,
     /// For the source.
     pub source_at: Option<Timestamp>,
+    /// What the source has left, where the store says it. Only ever for whoever asked.
+    pub source_standing: Option<Standing>,
 }
 
 /// Why a send is refused. Nothing was consumed.

@@ -16,6 +16,7 @@ use crate::digest::{RecipientIndex, SourceIndex};
 use crate::id::VerificationId;
 use crate::keys::Sealed;
 use crate::ledger::RecipientLedger;
+use crate::limit::Standing;
 use crate::purpose::Purpose;
 use crate::step::{
     self, CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, Refusal, ResendOutcome,
@@ -114,6 +115,9 @@ impl<J: Journal> MemoryStore<J> {
     /// Appends the whole state of one of [`SHARDS`] parts to `out`, in the form of a record, and
     /// says up to which position of the journal it is current. Holds up only that part.
     pub fn snapshot(&self, part: usize, out: &mut Vec<u8>) -> u64 {
+        // Before anything is read: what is appended meanwhile may or may not be in the image, so
+        // it has to be replayed over it.
+        let position = self.journal.position();
         let shard = self.shards[part].lock();
         shard
             .verifications
@@ -133,7 +137,7 @@ impl<J: Journal> MemoryStore<J> {
                 .for_each(|(index, log)| Change::put_source(out, *index, log));
         }
         self.replays.snapshot(part, out);
-        self.journal.position()
+        position
     }
 
     /// Drops what has expired in one of [`SHARDS`] parts. Holds up only that part; to be called
@@ -172,8 +176,12 @@ impl<J: Journal> MemoryStore<J> {
         Err(StoreError::Full { max: self.max_live })
     }
 
-    /// Charges the source, and returns when the send counts from.
-    fn charge(&self, charge: &SourceCharge, now: Timestamp) -> Result<Timestamp, Refusal> {
+    /// Charges the source, and returns when the send counts from and what is left.
+    fn charge(
+        &self,
+        charge: &SourceCharge,
+        now: Timestamp,
+    ) -> Result<(Timestamp, Option<Standing>), Refusal> {
         let mut shard = self.source(charge.index);
         let log = shard.logs.entry(charge.index).or_default();
         let horizon = charge
@@ -192,8 +200,9 @@ impl<J: Journal> MemoryStore<J> {
         if refused.is_none() {
             self.append(|out| Change::put_source(out, charge.index, log));
         }
+        let standing = log.standing(&charge.quotas, now);
         shard.tidy(charge.index);
-        refused.map_or(Ok(at), |retry_after| {
+        refused.map_or(Ok((at, standing)), |retry_after| {
             Err(Refusal::SourceLimit { retry_after })
         })
     }
@@ -218,12 +227,21 @@ impl<J: Journal> MemoryStore<J> {
         send: impl FnOnce() -> Result<(Timestamp, T), R>,
     ) -> Result<(Charged, T), R> {
         let charged = source.map(|charge| self.charge(charge, now)).transpose();
-        let source_at = match charged {
-            Ok(source_at) => source_at,
+        let charged = match charged {
+            Ok(charged) => charged,
             Err(refusal) => return Err(refused(refusal)),
         };
+        let source_at = charged.map(|(at, _)| at);
         match send() {
-            Ok((at, value)) => Ok((Charged { at, source_at }, value)),
+            Ok((at, value)) => {
+                let source_standing = charged.and_then(|(_, standing)| standing);
+                let charged = Charged {
+                    at,
+                    source_at,
+                    source_standing,
+                };
+                Ok((charged, value))
+            }
             Err(other) => {
                 if let (Some(charge), Some(at)) = (source, source_at) {
                     self.give_back(charge.index, at);

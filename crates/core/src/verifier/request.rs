@@ -6,6 +6,7 @@ use crate::app::AppId;
 use crate::binding::BindingDigest;
 use crate::channel::Channel;
 use crate::code::Code;
+use crate::limit::Standing;
 use crate::policy::Policy;
 use crate::purpose::Purpose;
 use crate::recipient::Recipient;
@@ -59,6 +60,8 @@ pub struct Sent {
     /// The code, for a surface that may show it: never without `--expose-codes` or a key that
     /// has the scope `codes:read`.
     pub code: Code,
+    /// What who asked has left of its limits, where somebody is counted and the store says it.
+    pub standing: Option<Standing>,
 }
 
 impl std::fmt::Debug for Sent {

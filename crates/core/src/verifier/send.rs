@@ -293,7 +293,7 @@ impl Verifier {
         withdrawal: Withdrawal,
     ) -> Result<Sent, SendError> {
         let now = self.now();
-        let first = withdrawal.ends;
+        let (first, standing) = (withdrawal.ends, withdrawal.charged.source_standing);
         if let Some(to) = &details.to {
             let envelope = envelope(&verification, &details, to.clone(), &code);
             // A code that is about to die is not worth waiting for.
@@ -327,6 +327,7 @@ impl Verifier {
         }
         let status = verification.status_at(self.now());
         Ok(Sent {
+            standing,
             overview: Overview {
                 verification,
                 status,
