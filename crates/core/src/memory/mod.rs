@@ -11,5 +11,5 @@ mod shard;
 mod store;
 
 pub use journal::{Journal, NoJournal};
-pub use record::{CorruptRecord, FORMAT};
+pub use record::{CorruptRecord, FORMAT, Lane};
 pub use store::{MemoryStore, SHARDS};

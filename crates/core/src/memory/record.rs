@@ -117,17 +117,46 @@ impl Change {
     }
 }
 
-/// The changes in a record, in order.
-pub(super) fn changes(record: &[u8]) -> impl Iterator<Item = Result<Change, CorruptRecord>> {
+/// The changes of one lane in a record, in order. Every row belongs to one lane, so that lanes can
+/// be read side by side.
+pub(super) fn changes(
+    record: &[u8],
+    lane: Lane,
+) -> impl Iterator<Item = Result<Change, CorruptRecord>> {
     let mut reader = Reader { record, at: 0 };
-    std::iter::from_fn(move || (reader.at < record.len()).then(|| reader.change())).scan(
-        false,
-        |failed, change| {
-            let stop = *failed;
-            *failed = change.is_err();
-            (!stop).then_some(change)
-        },
-    )
+    let next = move || loop {
+        if reader.at >= record.len() {
+            return None;
+        }
+        match reader.skip_foreign(lane) {
+            Ok(true) => {}
+            Ok(false) => return Some(reader.change()),
+            Err(corrupt) => return Some(Err(corrupt)),
+        }
+    };
+    std::iter::from_fn(next).scan(false, |failed, change| {
+        let stop = *failed;
+        *failed = change.is_err();
+        (!stop).then_some(change)
+    })
+}
+
+/// One of several shares of the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// Which one, counted from 0.
+    pub number: usize,
+    /// How many there are; at least 1.
+    pub of: usize,
+}
+
+impl Lane {
+    /// Every row.
+    pub const ALL: Self = Self { number: 0, of: 1 };
+
+    fn has(self, first_byte_of_key: u8) -> bool {
+        usize::from(first_byte_of_key) % self.of.max(1) == self.number
+    }
 }
 
 fn framed(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
@@ -244,6 +273,20 @@ impl<'a> Reader<'a> {
         Purpose::parse(self.text()?).map_err(|_| CorruptRecord { at })
     }
 
+    /// Steps over the next change if another lane has it; whether it did. Every change begins
+    /// with the key of its row.
+    fn skip_foreign(&mut self, lane: Lane) -> Result<bool, CorruptRecord> {
+        let start = self.at;
+        self.u8()?;
+        let size = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
+        let body = self.take(size)?;
+        if body.first().is_some_and(|key| !lane.has(*key)) {
+            return Ok(true);
+        }
+        self.at = start;
+        Ok(false)
+    }
+
     fn change(&mut self) -> Result<Change, CorruptRecord> {
         let kind = self.u8()?;
         let size = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
@@ -357,8 +400,23 @@ mod tests {
     #[test]
     fn every_row_is_read_back_as_it_was() {
         let (record, expected) = image();
-        let read: Vec<_> = changes(&record).collect::<Result<_, _>>().unwrap();
+        let read: Vec<_> = changes(&record, Lane::ALL)
+            .collect::<Result<_, _>>()
+            .unwrap();
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn every_row_is_in_exactly_one_lane() {
+        let (record, mut expected) = image();
+        for number in 0..3 {
+            let lane = Lane { number, of: 3 };
+            for change in changes(&record, lane) {
+                let change = change.unwrap();
+                expected.remove(expected.iter().position(|one| *one == change).unwrap());
+            }
+        }
+        assert!(expected.is_empty(), "{expected:?}");
     }
 
     #[test]
@@ -366,7 +424,7 @@ mod tests {
         let (record, expected) = image();
         let mut clean = 0;
         for end in 0..record.len() {
-            let read: Result<Vec<_>, _> = changes(&record[..end]).collect();
+            let read: Result<Vec<_>, _> = changes(&record[..end], Lane::ALL).collect();
             clean += usize::from(read.is_ok());
         }
         assert_eq!(

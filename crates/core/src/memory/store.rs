@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::journal::{Journal, NoJournal};
-use super::record::{Change, CorruptRecord, changes};
+use super::record::{Change, CorruptRecord, Lane, changes};
 use super::replays::Replays;
 use super::shard::{Shard, SourceShard};
 use crate::app::AppId;
@@ -80,7 +80,21 @@ impl<J: Journal> MemoryStore<J> {
     /// # Errors
     /// When the record cannot be read; none of its changes is applied then.
     pub fn restore(&self, record: &[u8], now: Timestamp) -> Result<(), CorruptRecord> {
-        let changes: Vec<Change> = changes(record).collect::<Result<_, _>>()?;
+        self.restore_lane(record, Lane::ALL, now)
+    }
+
+    /// [`Self::restore`] for the rows of one lane. Several threads may each put back a lane of
+    /// the same records, as long as each goes through the records in order.
+    ///
+    /// # Errors
+    /// When the record cannot be read; other lanes may have applied theirs then.
+    pub fn restore_lane(
+        &self,
+        record: &[u8],
+        lane: Lane,
+        now: Timestamp,
+    ) -> Result<(), CorruptRecord> {
+        let changes: Vec<Change> = changes(record, lane).collect::<Result<_, _>>()?;
         for change in changes {
             match change {
                 Change::Verification(verification) => {
