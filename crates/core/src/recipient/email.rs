@@ -128,3 +128,6 @@ impl Hash for Email {
         self.0.as_str().hash(state);
     }
 }
+
+#[cfg(test)]
+mod tests;
