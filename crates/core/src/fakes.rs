@@ -206,6 +206,7 @@ pub fn pending(at: Timestamp) -> Verification {
         id,
         app,
         recipient,
+        addressed: true,
         channel: Channel::Sms,
         status: Status::Pending,
         digest,

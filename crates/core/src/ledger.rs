@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::id::VerificationId;
 use crate::limit::{Quota, SlidingLog};
-use crate::policy::{FailureBudget, LONGEST_WINDOW};
+use crate::policy::FailureBudget;
 use crate::purpose::Purpose;
 
 /// How long a row of failures is remembered after the last one. Longer than anybody keeps trying
@@ -21,6 +21,17 @@ pub struct Slot {
     pub id: VerificationId,
     /// When its code was last sent; `None` if no provider could be reached.
     pub sent_at: Option<Timestamp>,
+    /// Until when it has to be remembered: for as long as its verification and any cooldown.
+    pub until: Timestamp,
+}
+
+/// How long a send is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// In the sliding window of sends: the longest window of any policy.
+    pub send: Duration,
+    /// As the newest verification of its purpose.
+    pub slot: Duration,
 }
 
 /// The counters of one recipient of one app. They outlive every code.
@@ -103,16 +114,18 @@ impl RecipientLedger {
         &mut self,
         purpose: &Purpose,
         id: VerificationId,
-        horizon: Duration,
+        memory: Memory,
         now: Timestamp,
     ) -> Timestamp {
-        self.sends.forget(horizon, now);
+        self.sends.forget(memory.send, now);
         let at = self.sends.record(now);
-        self.forget_slots(now);
+        // Purposes are free text, so their slots must not pile up.
+        self.slots.retain(|slot| slot.until > now);
         let slot = Slot {
             purpose: purpose.clone(),
             id,
             sent_at: Some(at),
+            until: at.plus(memory.slot),
         };
         match self.slots.iter_mut().find(|slot| slot.purpose == *purpose) {
             Some(old) => *old = slot,
@@ -134,16 +147,10 @@ impl RecipientLedger {
         }
     }
 
-    /// Purposes are free text, so their slots must not pile up: none outlives any code.
-    fn forget_slots(&mut self, now: Timestamp) {
-        let longest = Duration::from_hours(2);
-        self.slots
-            .retain(|slot| slot.sent_at.is_some_and(|at| at.plus(longest) > now));
-    }
-
-    /// Whether nothing in here can matter any more at `now`.
+    /// Whether nothing in here can matter any more at `now`, where no limit looks further back
+    /// than `horizon`.
     #[must_use]
-    pub fn is_idle(&self, now: Timestamp) -> bool {
+    pub fn is_idle(&self, horizon: Duration, now: Timestamp) -> bool {
         let past = |log: &SlidingLog, memory| {
             log.moments()
                 .last()
@@ -153,7 +160,8 @@ impl RecipientLedger {
         !self.locked
             && !row_matters
             && past(&self.failures, FailureBudget::HORIZON)
-            && past(&self.sends, LONGEST_WINDOW)
+            && past(&self.sends, horizon)
+            && self.slots.iter().all(|slot| slot.until <= now)
     }
 
     /// Sends that these quotas still admit, the fewest over all of them.

@@ -54,7 +54,7 @@ pub use entropy::{Entropy, EntropyError};
 pub use event::{CheckFailure, Event, Events, SendRefusal};
 pub use id::VerificationId;
 pub use inbox::{Inbox, InboxMessage};
-pub use ledger::{Locked, ROW_MEMORY, RecipientLedger, Slot};
+pub use ledger::{Locked, Memory, ROW_MEMORY, RecipientLedger, Slot};
 pub use limit::{Limit, Per, Quota, SlidingLog, Standing};
 pub use message::{InvalidLocale, Locale, Message, SecretText};
 pub use messenger::{Dispatch, Envelope, Messenger, Verdict};

@@ -79,8 +79,9 @@ impl SlidingLog {
 
     /// How long a new entry has to wait until every quota admits it; `None` if it may go now.
     ///
-    /// Waiting that long is enough unless other entries come in between. A clock that stepped
-    /// back makes entries of the future count as made now: it never admits more.
+    /// Waiting that long is enough unless other entries come in between. Where the clock stepped
+    /// back, the log is read as of its newest entry: it never admits more, and what was already
+    /// forgotten does not show.
     #[must_use]
     pub fn wait(&self, quotas: &[Quota], now: Timestamp) -> Option<Duration> {
         quotas
@@ -97,17 +98,23 @@ impl SlidingLog {
         // The entry that has to leave the window first is the max-th from the end.
         let blocking = self.0[self.0.len().checked_sub(max)?];
         let free_at = blocking.plus(quota.window);
-        (free_at > now).then(|| free_at.since(now))
+        (free_at > self.as_of(now)).then(|| free_at.since(now))
+    }
+
+    /// The moment that the log is read at.
+    fn as_of(&self, now: Timestamp) -> Timestamp {
+        self.0.last().map_or(now, |newest| now.max(*newest))
     }
 
     /// How many more entries `quota` admits at this moment.
     #[must_use]
     pub fn remaining(&self, quota: Quota, now: Timestamp) -> u32 {
+        let as_of = self.as_of(now);
         let inside = self
             .0
             .iter()
             .rev()
-            .take_while(|at| at.plus(quota.window) > now)
+            .take_while(|at| at.plus(quota.window) > as_of)
             .count();
         quota
             .max
@@ -118,7 +125,8 @@ impl SlidingLog {
     #[must_use]
     pub fn standing(&self, quotas: &[Quota], now: Timestamp) -> Option<Standing> {
         let stand = |quota: &Quota| {
-            let oldest = self.0.iter().find(|at| at.plus(quota.window) > now);
+            let as_of = self.as_of(now);
+            let oldest = self.0.iter().find(|at| at.plus(quota.window) > as_of);
             Standing {
                 quota: *quota,
                 remaining: self.remaining(*quota, now),
@@ -134,7 +142,7 @@ impl SlidingLog {
     /// Remembers an entry and returns the moment it counts from: `now`, or the newest entry's if
     /// the clock stepped back, so that the log stays in order.
     pub fn record(&mut self, now: Timestamp) -> Timestamp {
-        let at = self.0.last().map_or(now, |last| now.max(*last));
+        let at = self.as_of(now);
         self.0.push(at);
         at
     }

@@ -12,11 +12,11 @@ use crate::clock::Timestamp;
 use crate::digest::{Candidate, CodeDigest, RecipientIndex, SourceIndex};
 use crate::id::VerificationId;
 use crate::keys::Sealed;
-use crate::ledger::{Locked, RecipientLedger};
+use crate::ledger::{Locked, Memory, RecipientLedger};
 use crate::limit::{Quota, Standing};
 use crate::policy::{FailureBudget, WhenPending};
 use crate::purpose::Purpose;
-use crate::verification::{Guess, Status, Verification};
+use crate::verification::{Guess, RETENTION, Status, Verification};
 
 /// What a send has to pay.
 #[derive(Clone, Debug)]
@@ -29,8 +29,33 @@ pub struct SendTerms {
     pub source: Option<SourceCharge>,
     /// The failures that the recipient bears; `None` where there is no recipient.
     pub failures: Option<FailureBudget>,
-    /// The longest window of any policy, and so how long sends are remembered.
+    /// The longest window or cooldown of any policy, and so how long sends are remembered.
     pub horizon: Duration,
+}
+
+impl SendTerms {
+    /// How long the windows of sends are remembered, for recipients and sources alike: as long as
+    /// any policy looks back, not only this one.
+    #[must_use]
+    pub fn horizon(&self) -> Duration {
+        let source = self.source.iter().flat_map(|charge| &charge.quotas);
+        let windows = self
+            .recipient
+            .iter()
+            .chain(source)
+            .map(|quota| quota.window);
+        windows.fold(self.horizon, Duration::max)
+    }
+
+    /// How long a send of a code that lives for `ttl` is remembered. No cooldown is longer than
+    /// an hour.
+    fn memory(&self, ttl: Duration) -> Memory {
+        let cooldown = self.horizon.min(Duration::from_hours(1)).max(self.cooldown);
+        Memory {
+            send: self.horizon(),
+            slot: ttl.saturating_add(RETENTION).max(cooldown),
+        }
+    }
 }
 
 /// The limits of who asks.
@@ -77,6 +102,7 @@ impl StartStep {
             id: self.id,
             app: self.app.clone(),
             recipient: self.recipient,
+            addressed: self.terms.failures.is_some(),
             purpose: self.purpose.clone(),
             channel: self.channel,
             status: Status::Pending,
@@ -122,7 +148,8 @@ pub struct CheckStep {
     pub target: CheckTarget,
     /// The typed code under each key of the ring.
     pub candidates: Vec<Candidate>,
-    /// The failures that the recipient bears; `None` where there is no recipient.
+    /// The failures that a recipient bears; `None` stands for the default budget. Whether there is
+    /// a recipient is known where the verification is kept ([`Verification::addressed`]).
     pub failures: Option<FailureBudget>,
 }
 
@@ -136,9 +163,14 @@ pub enum CheckTarget {
 }
 
 /// When a send began to count. Needed to give it back.
+///
+/// Where the clock stepped back, a send counts from its predecessor on, but a code lives from the
+/// moment it was made: else it would outlive its time by as much as the clock was ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charged {
-    /// For the recipient; also when the code was made.
+    /// When the code was made, by the store's clock.
+    pub made_at: Timestamp,
+    /// When the send began to count for the recipient.
     pub at: Timestamp,
     /// For the source.
     pub source_at: Option<Timestamp>,
@@ -257,7 +289,8 @@ pub fn admit(
 }
 
 /// The recipient's part of a start. `pending` is the newest verification of the same purpose.
-/// Changes `ledger` and `pending` and returns the new verification, or changes nothing.
+/// Changes `ledger` and `pending` and returns the new verification and the moment that its send
+/// counts from, or changes nothing.
 ///
 /// # Errors
 /// Why the start is refused.
@@ -266,17 +299,26 @@ pub fn start(
     pending: Option<&mut Verification>,
     step: &StartStep,
     now: Timestamp,
-) -> Result<Verification, Refusal> {
-    let live = pending.filter(|pending| pending.is_live(now));
-    if live.is_some() && step.when_pending == WhenPending::Refuse {
+) -> Result<(Verification, Timestamp), Refusal> {
+    let live = pending.as_ref().is_some_and(|old| old.is_live(now));
+    if live && step.when_pending == WhenPending::Refuse {
         return Err(Refusal::Live);
     }
     admit(ledger, &step.purpose, &step.terms, now)?;
-    if let Some(live) = live {
-        live.end(Status::Superseded, now);
+    if let Some(old) = pending
+        && !old.end(Status::Superseded, now)
+        && old.status == Status::Pending
+    {
+        // Its life is over. Said for good, so that no clock that steps back revives it beside
+        // the new one.
+        old.status = Status::Expired;
     }
-    let at = ledger.count_send(&step.purpose, step.id, step.terms.horizon, now);
-    Ok(step.open(at))
+    let at = if step.terms.failures.is_some() {
+        ledger.count_send(&step.purpose, step.id, step.terms.memory(step.ttl), now)
+    } else {
+        now // nobody's, so nothing to remember
+    };
+    Ok((step.open(now), at))
 }
 
 /// What a resend does where its verification is kept. Returns when the send began to count.
@@ -290,7 +332,7 @@ pub fn resend(
     now: Timestamp,
 ) -> Result<Timestamp, ResendOutcome> {
     let verification = verification
-        .filter(|found| found.app == step.app)
+        .filter(|found| found.app == step.app && !found.is_forgettable(now))
         .ok_or(ResendOutcome::NotFound)?;
     match verification.status_at(now) {
         Status::Pending => {}
@@ -298,12 +340,17 @@ pub fn resend(
         _ => return Err(ResendOutcome::NotFound),
     }
     admit(ledger, &verification.purpose, &step.terms, now).map_err(ResendOutcome::Refused)?;
-    let at = ledger.count_send(&verification.purpose, step.id, step.terms.horizon, now);
+    let at = if verification.addressed {
+        let memory = step.terms.memory(step.ttl);
+        ledger.count_send(&verification.purpose, step.id, memory, now)
+    } else {
+        now
+    };
     verification.channel = step.channel;
     verification.digest = step.digest.clone();
     verification.attempts_left = step.max_attempts;
-    verification.sent_at = at;
-    verification.expires_at = at.plus(step.ttl);
+    verification.sent_at = now;
+    verification.expires_at = now.plus(step.ttl);
     verification.details = step.details.clone();
     Ok(at)
 }
@@ -316,7 +363,8 @@ pub fn check(
     step: &CheckStep,
     now: Timestamp,
 ) -> CheckOutcome {
-    let Some(verification) = verification.filter(|found| found.app == step.app) else {
+    let found = verification.filter(|found| found.app == step.app && !found.is_forgettable(now));
+    let Some(verification) = found else {
         return CheckOutcome::NotFound;
     };
     match verification.status_at(now) {
@@ -324,7 +372,9 @@ pub fn check(
         Status::Exhausted => return CheckOutcome::Exhausted,
         _ => return CheckOutcome::NotFound,
     }
-    if let Some(locked) = step.failures.and_then(|budget| ledger.lock(budget, now)) {
+    let addressed = verification.addressed;
+    let budget = addressed.then(|| step.failures.unwrap_or_default());
+    if let Some(locked) = budget.and_then(|budget| ledger.lock(budget, now)) {
         return CheckOutcome::Locked(locked);
     }
     match verification.guess(&step.candidates, now) {
@@ -333,7 +383,7 @@ pub fn check(
             CheckOutcome::Approved(Box::new(verification.clone()))
         }
         Guess::Wrong { attempts_left } => {
-            if let Some(budget) = step.failures {
+            if let Some(budget) = budget {
                 ledger.count_failure(budget, now);
             }
             CheckOutcome::Incorrect { attempts_left }
@@ -349,7 +399,8 @@ pub fn cancel(
     app: &AppId,
     now: Timestamp,
 ) -> CancelOutcome {
-    let Some(verification) = verification.filter(|found| found.app == *app) else {
+    let found = verification.filter(|found| found.app == *app && !found.is_forgettable(now));
+    let Some(verification) = found else {
         return CancelOutcome::NotFound;
     };
     verification.end(Status::Canceled, now);

@@ -61,6 +61,9 @@ pub struct Verification {
     pub app: AppId,
     /// Whom it verifies.
     pub recipient: RecipientIndex,
+    /// Whether there is a recipient, whose failure budget its checks count against. Without one,
+    /// the index is random and nothing but the attempts limits the guesses.
+    pub addressed: bool,
     /// What its code authorises.
     pub purpose: Purpose,
     /// The channel that its code was first sent over.

@@ -7,6 +7,7 @@
 mod journal;
 mod record;
 mod replays;
+mod sends;
 mod shard;
 mod store;
 

@@ -57,10 +57,11 @@ impl Change {
         framed(out, VERIFICATION, |out| {
             out.extend(row.id.as_bytes());
             out.extend(row.recipient.as_bytes());
+            out.push(u8::from(row.addressed));
             bytes(out, row.app.as_str().as_bytes());
             bytes(out, row.purpose.as_str().as_bytes());
-            out.push(position(&Channel::ALL, row.channel));
-            out.push(position(&STATUSES, row.status));
+            out.push(position(&Channel::ALL, &row.channel));
+            out.push(position(&STATUSES, &row.status));
             let (key, hash) = row.digest.parts();
             out.extend(key.to_bytes());
             out.extend(hash);
@@ -92,6 +93,7 @@ impl Change {
                 bytes(out, slot.purpose.as_str().as_bytes());
                 out.extend(slot.id.as_bytes());
                 moment(out, slot.sent_at.unwrap_or_default());
+                moment(out, slot.until);
             }
         });
     }
@@ -168,9 +170,9 @@ fn framed(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
     out[start..start + 4].copy_from_slice(&size.to_le_bytes());
 }
 
-fn position<T: PartialEq>(all: &[T], one: T) -> u8 {
+fn position<T: PartialEq>(all: &[T], one: &T) -> u8 {
     all.iter()
-        .position(|other| *other == one)
+        .position(|other| other == one)
         .and_then(|at| u8::try_from(at).ok())
         .unwrap_or(0)
 }
@@ -309,6 +311,7 @@ impl<'a> Reader<'a> {
         Ok(Verification {
             id: VerificationId::from_bytes(self.array()?),
             recipient: RecipientIndex::from_bytes(self.array()?),
+            addressed: self.bool()?,
             app: AppId::parse(self.text()?).or_else(|_| self.corrupt())?,
             purpose: self.purpose()?,
             channel: self.one_of(&Channel::ALL)?,
@@ -343,6 +346,7 @@ impl<'a> Reader<'a> {
                         purpose: self.purpose()?,
                         id: VerificationId::from_bytes(self.array()?),
                         sent_at: self.maybe_moment()?,
+                        until: self.moment()?,
                     })
                 })
                 .collect::<Result<_, _>>()?,
@@ -368,12 +372,17 @@ mod tests {
 
     use super::*;
     use crate::fakes;
+    use crate::ledger::Memory;
 
     fn image() -> (Vec<u8>, Vec<Change>) {
         let at = Timestamp::from_millis(1_700_000_000_000);
         let row = fakes::pending(at);
         let mut ledger = RecipientLedger::default();
-        ledger.count_send(&row.purpose, row.id, Duration::from_secs(600), at);
+        let memory = Memory {
+            send: Duration::from_mins(10),
+            slot: Duration::from_mins(10),
+        };
+        ledger.count_send(&row.purpose, row.id, memory, at);
         ledger.count_failure(crate::policy::FailureBudget::default(), at);
         let source = SourceIndex::from_bytes([3; 16]);
         let entry = ReplayEntry {

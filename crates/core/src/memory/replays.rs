@@ -38,41 +38,37 @@ impl Default for Replays {
 }
 
 impl Replays {
-    pub(super) fn len(&self) -> usize {
-        self.len.load(Ordering::Relaxed)
-    }
-
     fn part(&self, key: ReplayKey) -> &Mutex<Part> {
         &self.parts[usize::from(key.0[0]) % PARTS]
     }
 
+    /// Takes the key with `entry`, or says what became of it before; nothing if it is new and
+    /// there are `max` keys already.
     pub(super) fn claim(
         &self,
         key: ReplayKey,
-        fingerprint: [u8; 32],
-        running_until: Timestamp,
+        entry: ReplayEntry,
+        max: usize,
         now: Timestamp,
         append: impl FnOnce(ReplayKey, &ReplayEntry) -> u64,
-    ) -> (Replay, Option<u64>) {
+    ) -> Option<(Replay, Option<u64>)> {
         let mut part = self.part(key).lock();
         if let Some(known) = part.0.get(&key).filter(|known| known.until > now) {
             let replay = match &known.answer {
-                _ if known.fingerprint != fingerprint => Replay::Different,
+                _ if known.fingerprint != entry.fingerprint => Replay::Different,
                 Some(answer) => Replay::Done(answer.clone()),
                 None => Replay::Running,
             };
-            return (replay, None);
+            return Some((replay, None));
         }
-        let entry = ReplayEntry {
-            fingerprint,
-            answer: None,
-            until: running_until,
-        };
+        let new = !part.0.contains_key(&key);
+        if new && self.len.fetch_add(1, Ordering::Relaxed) >= max {
+            self.len.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
         let position = append(key, &entry);
-        if part.0.insert(key, entry).is_none() {
-            self.len.fetch_add(1, Ordering::Relaxed);
-        }
-        (Replay::Fresh, Some(position))
+        part.0.insert(key, entry);
+        Some((Replay::Fresh, Some(position)))
     }
 
     pub(super) fn finish(

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::digest::{RecipientIndex, SourceIndex};
 use crate::id::VerificationId;
 use crate::ledger::RecipientLedger;
 use crate::limit::SlidingLog;
-use crate::policy::LONGEST_WINDOW;
 use crate::verification::Verification;
 
 /// Recipients and their verifications. Handles begin with the tag of their recipient's index, so
@@ -21,14 +21,24 @@ pub(super) struct Shard {
 
 impl Shard {
     /// Drops what can no longer matter; returns how many verifications went.
-    pub(super) fn sweep(&mut self, now: Timestamp) -> usize {
+    pub(super) fn sweep(&mut self, horizon: Duration, now: Timestamp) -> usize {
         let before = self.verifications.len();
         self.verifications
             .retain(|_, verification| !verification.is_forgettable(now));
-        self.ledgers.retain(|_, ledger| !ledger.is_idle(now));
+        self.ledgers
+            .retain(|_, ledger| !ledger.is_idle(horizon, now));
         shrink(&mut self.verifications);
         shrink(&mut self.ledgers);
         before - self.verifications.len()
+    }
+
+    /// Removes a ledger that holds nothing, as those of verifications without a recipient do.
+    pub(super) fn tidy(&mut self, index: RecipientIndex) {
+        if let Entry::Occupied(entry) = self.ledgers.entry(index)
+            && *entry.get() == RecipientLedger::default()
+        {
+            entry.remove();
+        }
     }
 
     /// Puts a verification; whether it is a new one.
@@ -46,11 +56,11 @@ pub(super) struct SourceShard {
 }
 
 impl SourceShard {
-    pub(super) fn sweep(&mut self, now: Timestamp) {
+    pub(super) fn sweep(&mut self, horizon: Duration, now: Timestamp) {
         self.logs.retain(|_, log| {
             log.moments()
                 .last()
-                .is_some_and(|newest| newest.plus(LONGEST_WINDOW) > now)
+                .is_some_and(|newest| newest.plus(horizon) > now)
         });
         shrink(&mut self.logs);
     }

@@ -1,13 +1,14 @@
 //! The steps of the memory store.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::journal::{Journal, NoJournal};
 use super::record::{Change, CorruptRecord, Lane, changes};
-use super::replays::Replays;
+use super::replays::{ReplayEntry, Replays};
 use super::shard::{Shard, SourceShard};
 use crate::app::AppId;
 use crate::clock::Timestamp;
@@ -16,11 +17,11 @@ use crate::digest::{RecipientIndex, SourceIndex};
 use crate::id::VerificationId;
 use crate::keys::Sealed;
 use crate::ledger::RecipientLedger;
-use crate::limit::Standing;
+use crate::policy::LONGEST_WINDOW;
 use crate::purpose::Purpose;
 use crate::step::{
-    self, CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, Refusal, ResendOutcome,
-    ResendStep, SourceCharge, StartOutcome, StartStep, Withdrawal,
+    self, CancelOutcome, CheckOutcome, CheckStep, CheckTarget, ResendOutcome, ResendStep,
+    SendTerms, StartOutcome, StartStep, Withdrawal,
 };
 use crate::store::{Replay, ReplayKey, ReplayStore, Store, StoreError};
 use crate::verification::{Status, Verification};
@@ -34,9 +35,11 @@ pub struct MemoryStore<J: Journal = NoJournal> {
     shards: Box<[Mutex<Shard>]>,
     sources: Box<[Mutex<SourceShard>]>,
     replays: Replays,
-    live: AtomicUsize,
-    max_live: usize,
-    journal: J,
+    pub(super) live: AtomicUsize,
+    pub(super) max_live: usize,
+    /// The longest look back of any limit so far, in milliseconds; zero before the first send.
+    horizon: AtomicU64,
+    pub(super) journal: J,
 }
 
 impl Default for MemoryStore {
@@ -55,6 +58,7 @@ impl<J: Journal> MemoryStore<J> {
             replays: Replays::default(),
             live: AtomicUsize::new(0),
             max_live,
+            horizon: AtomicU64::new(0),
             journal,
         }
     }
@@ -109,7 +113,7 @@ impl<J: Journal> MemoryStore<J> {
                 }
                 Change::Ledger(index, ledger) => {
                     let mut shard = self.shard(index.tag());
-                    if ledger.is_idle(now) {
+                    if ledger.is_idle(self.horizon(), now) {
                         shard.ledgers.remove(&index);
                     } else {
                         shard.ledgers.insert(index, ledger);
@@ -157,23 +161,41 @@ impl<J: Journal> MemoryStore<J> {
     /// Drops what has expired in one of [`SHARDS`] parts. Holds up only that part; to be called
     /// for one part after the other, for ever.
     pub fn sweep(&self, part: usize, now: Timestamp) {
-        let gone = self.shards[part].lock().sweep(now);
+        let horizon = self.horizon();
+        let gone = self.shards[part].lock().sweep(horizon, now);
         self.live.fetch_sub(gone, Ordering::Relaxed);
         if let Some(sources) = self.sources.get(part) {
-            sources.lock().sweep(now);
+            sources.lock().sweep(horizon, now);
         }
         self.replays.sweep(part, now);
     }
 
-    fn shard(&self, tag: u16) -> MutexGuard<'_, Shard> {
+    /// How far back a limit may look. Before the first send says so, the most that a policy may.
+    fn horizon(&self) -> Duration {
+        match self.horizon.load(Ordering::Relaxed) {
+            0 => LONGEST_WINDOW,
+            millis => Duration::from_millis(millis),
+        }
+    }
+
+    /// Learns from the terms of a send how far back limits look. Whoever asked nobody at all is
+    /// forgotten after that long, and not after a week.
+    pub(super) fn look_back(&self, terms: &SendTerms) {
+        let millis = u64::try_from(terms.horizon().as_millis()).unwrap_or(u64::MAX);
+        if self.horizon.load(Ordering::Relaxed) < millis {
+            self.horizon.fetch_max(millis, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn shard(&self, tag: u16) -> MutexGuard<'_, Shard> {
         self.shards[usize::from(tag) % SHARDS].lock()
     }
 
-    fn source(&self, index: SourceIndex) -> MutexGuard<'_, SourceShard> {
+    pub(super) fn source(&self, index: SourceIndex) -> MutexGuard<'_, SourceShard> {
         self.sources[usize::from(index.as_bytes()[0]) % SOURCE_SHARDS].lock()
     }
 
-    fn append(&self, encode: impl FnOnce(&mut Vec<u8>)) -> u64 {
+    pub(super) fn append(&self, encode: impl FnOnce(&mut Vec<u8>)) -> u64 {
         if !J::KEEPS {
             return 0;
         }
@@ -182,164 +204,9 @@ impl<J: Journal> MemoryStore<J> {
         self.journal.append(&record)
     }
 
-    /// Makes room for one more verification, or refuses.
-    fn make_room(&self) -> Result<(), StoreError> {
-        if self.len() < self.max_live {
-            return Ok(());
-        }
-        Err(StoreError::Full { max: self.max_live })
-    }
-
-    /// Charges the source, and returns when the send counts from and what is left.
-    fn charge(
-        &self,
-        charge: &SourceCharge,
-        now: Timestamp,
-    ) -> Result<(Timestamp, Option<Standing>), Refusal> {
-        let mut shard = self.source(charge.index);
-        let log = shard.logs.entry(charge.index).or_default();
-        let horizon = charge
-            .quotas
-            .iter()
-            .map(|quota| quota.window)
-            .max()
-            .unwrap_or_default();
-        log.forget(horizon, now);
-        let refused = log.wait(&charge.quotas, now);
-        let at = if refused.is_none() {
-            log.record(now)
-        } else {
-            now
-        };
-        if refused.is_none() {
-            self.append(|out| Change::put_source(out, charge.index, log));
-        }
-        let standing = log.standing(&charge.quotas, now);
-        shard.tidy(charge.index);
-        refused.map_or(Ok((at, standing)), |retry_after| {
-            Err(Refusal::SourceLimit { retry_after })
-        })
-    }
-
-    fn give_back(&self, index: SourceIndex, at: Timestamp) {
-        let mut shard = self.source(index);
-        if let Some(log) = shard.logs.get_mut(&index)
-            && log.take_back(at)
-        {
-            self.append(|out| Change::put_source(out, index, log));
-        }
-        shard.tidy(index);
-    }
-
-    /// Charges the source of a send, lets `send` do the recipient's part, and gives the charge
-    /// back if that refused. `send` says when the send counts from and where its record is.
-    fn with_source<T, R>(
-        &self,
-        source: Option<&SourceCharge>,
-        now: Timestamp,
-        refused: impl FnOnce(Refusal) -> R,
-        send: impl FnOnce() -> Result<(Timestamp, T), R>,
-    ) -> Result<(Charged, T), R> {
-        let charged = source.map(|charge| self.charge(charge, now)).transpose();
-        let charged = match charged {
-            Ok(charged) => charged,
-            Err(refusal) => return Err(refused(refusal)),
-        };
-        let source_at = charged.map(|(at, _)| at);
-        match send() {
-            Ok((at, value)) => {
-                let source_standing = charged.and_then(|(_, standing)| standing);
-                let charged = Charged {
-                    at,
-                    source_at,
-                    source_standing,
-                };
-                Ok((charged, value))
-            }
-            Err(other) => {
-                if let (Some(charge), Some(at)) = (source, source_at) {
-                    self.give_back(charge.index, at);
-                }
-                Err(other)
-            }
-        }
-    }
-
     /// Everything seen so far has to be durable before it is told to anybody.
     async fn settle(&self, position: u64) -> Result<(), StoreError> {
         self.journal.settle(position).await
-    }
-
-    fn start_now(&self, step: &StartStep, now: Timestamp) -> (StartOutcome, u64) {
-        let outcome = self.with_source(
-            step.terms.source.as_ref(),
-            now,
-            |refusal| refusal,
-            || {
-                let mut shard = self.shard(step.id.tag());
-                let Shard {
-                    ledgers,
-                    verifications,
-                } = &mut *shard;
-                let ledger = ledgers.entry(step.recipient).or_default();
-                let before = ledger.slot(&step.purpose).map(|slot| slot.id);
-                let pending = before.and_then(|id| verifications.get_mut(&id));
-                let started = step::start(ledger, pending, step, now);
-                let Ok(started) = started else {
-                    if ledger == &RecipientLedger::default() {
-                        ledgers.remove(&step.recipient);
-                    }
-                    return started.map(|_| unreachable!("refused"));
-                };
-                let at = started.created_at;
-                let position = self.append(|out| {
-                    let superseded = before.and_then(|id| verifications.get(&id));
-                    superseded.into_iter().for_each(|old| Change::put(out, old));
-                    Change::put(out, &started);
-                    Change::put_ledger(out, step.recipient, ledger);
-                });
-                if shard.put(started) {
-                    self.live.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok((at, position))
-            },
-        );
-        match outcome {
-            Ok((charged, position)) => (StartOutcome::Started(charged), position),
-            Err(refusal) => (StartOutcome::Refused(refusal), self.journal.position()),
-        }
-    }
-
-    fn resend_now(&self, step: &ResendStep, now: Timestamp) -> (ResendOutcome, u64) {
-        let renewed = self.with_source(
-            step.terms.source.as_ref(),
-            now,
-            ResendOutcome::Refused,
-            || {
-                let mut shard = self.shard(step.id.tag());
-                let Shard {
-                    ledgers,
-                    verifications,
-                } = &mut *shard;
-                let Some(verification) = verifications.get_mut(&step.id) else {
-                    return Err(ResendOutcome::NotFound);
-                };
-                let recipient = verification.recipient;
-                let ledger = ledgers.entry(recipient).or_default();
-                let at = step::resend(ledger, Some(verification), step, now)?;
-                let position = self.append(|out| {
-                    Change::put(out, verification);
-                    Change::put_ledger(out, recipient, ledger);
-                });
-                Ok((at, (Box::new(verification.clone()), position)))
-            },
-        );
-        match renewed {
-            Ok((charged, (verification, position))) => {
-                (ResendOutcome::Renewed(charged, verification), position)
-            }
-            Err(outcome) => (outcome, self.journal.position()),
-        }
     }
 
     fn check_now(&self, step: &CheckStep, now: Timestamp) -> (CheckOutcome, u64) {
@@ -371,11 +238,14 @@ impl<J: Journal> MemoryStore<J> {
         let position = if changed {
             self.append(|out| {
                 Change::put(out, verification);
-                Change::put_ledger(out, recipient, ledger);
+                if verification.addressed {
+                    Change::put_ledger(out, recipient, ledger);
+                }
             })
         } else {
             self.journal.position()
         };
+        shard.tidy(recipient);
         (outcome, position)
     }
 
@@ -415,8 +285,7 @@ impl<J: Journal> MemoryStore<J> {
 impl<J: Journal> Store for MemoryStore<J> {
     async fn start(&self, step: StartStep, now: Timestamp) -> Result<StartOutcome, StoreError> {
         self.journal.ready()?;
-        self.make_room()?;
-        let (outcome, position) = self.start_now(&step, now);
+        let (outcome, position) = self.start_now(&step, now)?;
         self.settle(position).await?;
         Ok(outcome)
     }
@@ -564,14 +433,17 @@ impl<J: Journal> ReplayStore for MemoryStore<J> {
         now: Timestamp,
     ) -> Result<Replay, StoreError> {
         self.journal.ready()?;
-        if self.replays.len() >= self.max_live {
-            return Err(StoreError::Full { max: self.max_live });
-        }
-        let (replay, position) =
-            self.replays
-                .claim(key, fingerprint, running_until, now, |key, entry| {
-                    self.append(|out| Change::put_replay(out, key, entry))
-                });
+        let entry = ReplayEntry {
+            fingerprint,
+            answer: None,
+            until: running_until,
+        };
+        let (replay, position) = self
+            .replays
+            .claim(key, entry, self.max_live, now, |key, entry| {
+                self.append(|out| Change::put_replay(out, key, entry))
+            })
+            .ok_or(StoreError::Full { max: self.max_live })?;
         self.settle(position.unwrap_or_else(|| self.journal.position()))
             .await?;
         Ok(replay)

@@ -37,7 +37,8 @@ pub struct CheckRequest {
     pub code: Code,
     /// What the caller repeats of the start.
     pub binding: BindingDigest,
-    /// The failures that the recipient bears; `None` for verifications without a recipient.
+    /// The failures that a recipient bears; `None` stands for the default budget. Does not matter
+    /// to verifications without a recipient.
     pub failures: Option<FailureBudget>,
 }
 

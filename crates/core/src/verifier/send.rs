@@ -12,11 +12,10 @@ use crate::digest::{CodeContext, CodeDigest, RecipientIndex, SourceIndex};
 use crate::entropy::draw;
 use crate::event::{Event, SendRefusal};
 use crate::id::VerificationId;
-
 use crate::limit::{Per, Quota};
 use crate::messenger::{Envelope, Verdict};
 use crate::policy::Policy;
-
+use crate::recipient::{Recipient, RecipientKind};
 use crate::step::{
     Refusal, ResendOutcome, ResendStep, SendTerms, SourceCharge, StartOutcome, StartStep,
     Withdrawal,
@@ -80,7 +79,7 @@ impl Verifier {
     /// # Errors
     /// [`SendError`]; no code is on its way then.
     pub async fn start(&self, request: StartRequest) -> Result<Sent, SendError> {
-        let channels = self.usable(request.to.as_ref().map(|to| to.kind()), &request.channels)?;
+        let channels = self.usable(request.to.as_ref().map(Recipient::kind), &request.channels)?;
         let keys = &self.parts.keys;
         let recipient = match &request.to {
             Some(to) => keys.recipient_index(&request.app, to),
@@ -129,7 +128,7 @@ impl Verifier {
             StartOutcome::Started(charged) => charged,
             StartOutcome::Refused(refusal) => return Err(self.refused(refusal)),
         };
-        let verification = draft.open(charged.at);
+        let verification = draft.open(charged.made_at);
         let withdrawal = Withdrawal {
             id,
             charged,
@@ -161,7 +160,7 @@ impl Verifier {
             ..
         } = self.overview(known)?;
         if let Some(channels) = &request.channels {
-            details.channels = self.usable(details.to.as_ref().map(|to| to.kind()), channels)?;
+            details.channels = self.usable(details.to.as_ref().map(Recipient::kind), channels)?;
         }
         let channel = details
             .channels
@@ -210,7 +209,7 @@ impl Verifier {
     /// the caller's mistake.
     fn usable(
         &self,
-        kind: Option<crate::recipient::RecipientKind>,
+        kind: Option<RecipientKind>,
         wanted: &[Channel],
     ) -> Result<Vec<Channel>, SendError> {
         let Some(kind) = kind else {
@@ -350,7 +349,7 @@ impl Verifier {
 fn envelope(
     verification: &Verification,
     details: &Details,
-    to: crate::recipient::Recipient,
+    to: Recipient,
     code: &Code,
 ) -> Envelope {
     Envelope {
