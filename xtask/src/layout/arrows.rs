@@ -29,7 +29,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
 ];
 
 /// What the rules are built from: calculation, text and numbers, nothing that waits or connects.
-const CORE_USES: [&str; 19] = [
+const CORE_USES: [&str; 20] = [
     "async-trait",
     "base64",
     "chacha20poly1305",
@@ -39,6 +39,7 @@ const CORE_USES: [&str; 19] = [
     "hmac",
     "idna",
     "jiff",
+    "log",
     "parking_lot",
     "rlibphonenumber",
     "serde",
