@@ -154,7 +154,7 @@ impl Messenger for Pigeon {
         let verdict = self.verdict.lock().unwrap_or(Verdict::Taken(channel));
         let status = match verdict {
             Verdict::Taken(_) => DeliveryStatus::Accepted,
-            Verdict::Unavailable | Verdict::Refused => DeliveryStatus::Failed,
+            Verdict::Unavailable | Verdict::Refused | Verdict::Declined => DeliveryStatus::Failed,
         };
         let delivery = Delivery {
             id: DeliveryId(envelope.verification.as_uuid()),

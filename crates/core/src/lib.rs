@@ -29,6 +29,7 @@ mod odds;
 mod policy;
 mod purpose;
 mod recipient;
+pub mod routing;
 pub mod step;
 mod store;
 mod template;

@@ -53,6 +53,9 @@ pub enum Verdict {
     Unavailable,
     /// Every channel refused the recipient itself.
     Refused,
+    /// A provider was reached and refused, but the recipient itself was not refused on every
+    /// channel. Nothing was sent, and the limits keep what the send took.
+    Declined,
 }
 
 /// What came of a dispatch.

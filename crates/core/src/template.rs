@@ -149,6 +149,12 @@ impl Templates {
         &self.service
     }
 
+    /// The language of messages when none is asked for.
+    #[must_use]
+    pub const fn default_locale(&self) -> &Locale {
+        &self.default_locale
+    }
+
     /// Writes the texts of a message. They hold the code.
     #[must_use]
     pub fn render(&self, occasion: &Occasion<'_>) -> Rendered {

@@ -320,6 +320,15 @@ impl Verifier {
                     self.watch(failed).map_err(Failure::from)?;
                     return Err(SendError::Unreachable);
                 }
+                Verdict::Declined => {
+                    self.note(Event::SendRefused(SendRefusal::Undeliverable));
+                    // After a resend the verification stays, for another try or channel.
+                    if first {
+                        let failed = self.parts.store.fail(verification.id, now).await;
+                        self.watch(failed).map_err(Failure::from)?;
+                    }
+                    return Err(SendError::Undeliverable);
+                }
             }
         } else {
             self.note(Event::Started(verification.channel));
