@@ -32,6 +32,10 @@ use crate::client_address::{ClientAddress, has_forwarding_header};
 /// What is reported for a client that left before it was answered, as nginx has it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
+/// Most of a body that is handed to hyper at once. It queues a chunk whole, however little the peer
+/// takes, and then nobody could tell a response on its way from one that arrived.
+const CHUNK: usize = 32 * 1024;
+
 /// The service of one connection.
 #[derive(Clone)]
 pub(super) struct Exchanges(pub(super) Arc<Wire>);
@@ -163,7 +167,12 @@ impl Future for Answering {
         ledger.extensions = std::mem::take(response.extensions_mut());
         ledger.wire.progress.response_moved();
         let ledger = this.ledger.take();
-        Poll::Ready(Ok(response.map(|body| ResponseBody { body, ledger })))
+        let body = |body| ResponseBody {
+            body,
+            rest: Bytes::new(),
+            ledger,
+        };
+        Poll::Ready(Ok(response.map(body)))
     }
 }
 
@@ -288,6 +297,8 @@ impl Drop for RequestBody {
 /// The response's body on its way to the client. The request ends when this is dropped.
 pub(super) struct ResponseBody {
     body: Body,
+    /// The rest of a chunk that was too large to hand over at once.
+    rest: Bytes,
     ledger: Option<Ledger>,
 }
 
@@ -299,25 +310,42 @@ impl hyper::body::Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(ledger) = &mut self.ledger {
-            match &frame {
-                Some(Ok(frame)) => {
-                    let bytes = frame.data_ref().map_or(0, Bytes::len);
-                    ledger.body_bytes += bytes as u64;
-                    ledger.wire.progress.response_moved();
-                }
-                Some(Err(_)) => {}
-                None => ledger.complete = true,
+        let this = &mut *self;
+        let frame = if this.rest.is_empty() {
+            ready!(Pin::new(&mut this.body).poll_frame(cx))
+        } else {
+            Some(Ok(Frame::data(std::mem::take(&mut this.rest))))
+        };
+        let Some(ledger) = &mut this.ledger else {
+            return Poll::Ready(frame);
+        };
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            None => {
+                ledger.complete = true;
+                return Poll::Ready(None);
             }
-        }
-        Poll::Ready(frame)
+        };
+        ledger.wire.progress.response_moved();
+        let frame = match frame.into_data() {
+            Ok(mut data) => {
+                if data.len() > CHUNK {
+                    this.rest = data.split_off(CHUNK);
+                }
+                ledger.body_bytes += data.len() as u64;
+                Frame::data(data)
+            }
+            Err(trailers) => trailers,
+        };
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
+    /// Asked before the first frame, when nothing rests.
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
@@ -325,9 +353,10 @@ impl hyper::body::Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
+        let at_end = self.is_end_stream();
         if let Some(ledger) = &mut self.ledger {
             // A body that knows its end is dropped there, without another poll.
-            ledger.complete |= self.body.is_end_stream() || ledger.method == Method::HEAD;
+            ledger.complete |= at_end || ledger.method == Method::HEAD;
         }
     }
 }

@@ -175,7 +175,7 @@ impl Listener {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}
-            () = accept_all(async || self.tcp.accept().await, &serving, certificates.as_deref()) => {}
+            () = accept_all(&self.tcp, &serving, certificates.as_deref()) => {}
             () = follow => {}
         }
 
@@ -223,21 +223,21 @@ async fn poll_queue(tcp: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
 
 /// Accepts for ever. Trouble with one connection, or with all of them, never ends it.
 async fn accept_all(
-    mut accept: impl AsyncFnMut() -> io::Result<(TcpStream, SocketAddr)>,
+    tcp: &TcpListener,
     serving: &Arc<Serving>,
     certificates: Option<&Certificates>,
 ) {
     let mut complained = Complaints::default();
     loop {
-        match accept().await {
+        match tcp.accept().await {
             Ok((tcp, peer)) => {
-                if let Some(refused) = admit(tcp, peer, serving, certificates) {
-                    if complained.may_now() {
-                        tracing::warn!(
-                            ?refused,
-                            "connections are refused (said every 10 s at most)"
-                        );
-                    }
+                if let Some(refused) = admit(tcp, peer, serving, certificates)
+                    && complained.may_now()
+                {
+                    tracing::warn!(
+                        ?refused,
+                        "connections are refused (said every 10 s at most)"
+                    );
                 }
             }
             Err(error) if concerns_one_connection(&error) => {}

@@ -103,9 +103,8 @@ impl Certificates {
             tokio::time::sleep(LOOK_EVERY).await;
             let this = Arc::clone(&self);
             let looked = tokio::task::spawn_blocking(move || this.reload_if_changed());
-            match looked.await {
-                Ok(Some(outcome)) => self.log(outcome.err().as_ref()),
-                Ok(None) | Err(_) => {}
+            if let Ok(Some(outcome)) = looked.await {
+                self.log(outcome.err().as_ref());
             }
         }
     }

@@ -1,0 +1,166 @@
+//! What happens around every call of the native API: who calls, what they may do, the body, repeats.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request};
+use axum::extract::rejection::PathRejection;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, Uri};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use tracing::Instrument as _;
+use watchword_core::{Scope, VerificationId};
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::client_address::ClientAddress;
+use crate::idempotency::{Fingerprinted, IdempotencyKey, once};
+use crate::json::{read_body, wants_json};
+use crate::problem::{Problem, ProblemKind};
+
+/// A call that may be made.
+pub(super) struct Call {
+    pub(super) app: Arc<App>,
+    pub(super) caller: Caller,
+    pub(super) client: ClientAddress,
+    pub(super) body: Bytes,
+}
+
+/// What has to go on when the client hangs up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hangup {
+    /// Nothing: the store finishes its step by itself.
+    Stops,
+    /// All of it: a message may be half-way to its provider.
+    IsIgnored,
+}
+
+/// A call without a body.
+pub(super) async fn read<F>(
+    app: Arc<App>,
+    request: Request,
+    scope: Scope,
+    work: impl FnOnce(Call) -> F,
+) -> Response
+where
+    F: Future<Output = Result<Response, Problem>>,
+{
+    let admitted = admit(&app, &request, scope).await;
+    let answer = match admitted {
+        Ok((caller, client)) => {
+            let body = Bytes::new();
+            work(Call { app, caller, client, body }).await
+        }
+        Err(problem) => Err(problem),
+    };
+    answer.unwrap_or_else(Problem::into_response)
+}
+
+/// A call with a body, and perhaps with an idempotency key.
+pub(super) async fn write<F>(
+    app: Arc<App>,
+    request: Request,
+    scope: Scope,
+    hangup: Hangup,
+    work: impl FnOnce(Call) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = Result<Response, Problem>> + Send + 'static,
+{
+    let prepared = async {
+        let (caller, client) = admit(&app, &request, scope).await?;
+        let (parts, body) = request.into_parts();
+        let typed = parts.headers.contains_key(CONTENT_TYPE);
+        if typed && !wants_json(&parts.headers) {
+            return Err(not_json());
+        }
+        let key = IdempotencyKey::read(&parts.headers)?;
+        let body = read_body(&parts.headers, body).await?;
+        if !typed && !body.is_empty() {
+            return Err(not_json());
+        }
+        let call = Call { app, caller, client, body };
+        Ok((parts.method, parts.uri, key, call))
+    };
+    let (method, uri, key, call) = match prepared.await {
+        Ok(prepared) => prepared,
+        Err(problem) => return problem.into_response(),
+    };
+    match key {
+        Some(key) => {
+            let repeated = run_once(method, uri, key, call, work);
+            finish(tokio::spawn(repeated.in_current_span())).await
+        }
+        None if hangup == Hangup::IsIgnored => {
+            let work = async move { work(call).await.unwrap_or_else(Problem::into_response) };
+            finish(tokio::spawn(work.in_current_span())).await
+        }
+        None => work(call).await.unwrap_or_else(Problem::into_response),
+    }
+}
+
+async fn run_once<F>(
+    method: Method,
+    uri: Uri,
+    key: IdempotencyKey,
+    call: Call,
+    work: impl FnOnce(Call) -> F,
+) -> Response
+where
+    F: Future<Output = Result<Response, Problem>>,
+{
+    let (app, caller, body) = (Arc::clone(&call.app), call.caller.clone(), call.body.clone());
+    let request = Fingerprinted {
+        method: method.as_str(),
+        path: uri.path(),
+        body: &body,
+    };
+    let work = async { work(call).await.unwrap_or_else(Problem::into_response) };
+    match once(&app, &caller, &key, request, work).await {
+        Ok(response) => response,
+        Err(error) => Problem::from(error).into_response(),
+    }
+}
+
+/// Waits for what would go on without us. A panic of it is ours.
+async fn finish(task: tokio::task::JoinHandle<Response>) -> Response {
+    match task.await {
+        Ok(response) => response,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Problem::new(ProblemKind::InternalError, "the server is stopping").into_response(),
+        },
+    }
+}
+
+async fn admit(
+    app: &App,
+    request: &Request,
+    scope: Scope,
+) -> Result<(Caller, ClientAddress), Problem> {
+    let caller = Caller::identify(app, request.uri(), request.headers()).await?;
+    if !caller.may(scope) {
+        let detail = format!("this needs the scope {scope}");
+        return Err(Problem::new(ProblemKind::Forbidden, detail));
+    }
+    // Without a source there are no limits, so nothing runs.
+    let client = request.extensions().get::<ClientAddress>().copied();
+    let client = client.ok_or_else(|| {
+        Problem::new(ProblemKind::InternalError, "the client's address is not known")
+    })?;
+    Ok((caller, client))
+}
+
+fn not_json() -> Problem {
+    let detail = "send the body with `Content-Type: application/json`";
+    Problem::new(ProblemKind::UnsupportedMediaType, detail)
+}
+
+/// A path segment that should be the id of a verification.
+pub(super) type PathId = Result<Path<String>, PathRejection>;
+
+/// What is no id is the id of nothing.
+pub(super) fn verification_id(id: PathId) -> Result<VerificationId, Problem> {
+    let id = id.ok().and_then(|Path(text)| VerificationId::parse(&text));
+    id.ok_or_else(super::problems::no_such_verification)
+}
