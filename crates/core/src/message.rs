@@ -70,3 +70,34 @@ pub struct Message {
     /// The same as HTML, for a mail.
     pub html: Option<SecretText>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipient::NumberRules;
+
+    #[test]
+    fn debug_output_of_a_message_holds_neither_code_nor_texts_nor_the_full_recipient() {
+        let to = Recipient::parse("+14155550123", &NumberRules::default()).unwrap();
+        let secret = || SecretText::new("402718 is your code".to_owned());
+        let message = Message {
+            delivery_id: Uuid::nil(),
+            verification_id: Uuid::nil(),
+            channel: Channel::Sms,
+            to,
+            code: Code::parse("402718").unwrap(),
+            purpose: Purpose::default(),
+            locale: Locale::default(),
+            expires_at: Timestamp::default(),
+            subject: Some(secret()),
+            text: secret(),
+            html: Some(secret()),
+        };
+        let shown = format!("{message:?}");
+        assert!(
+            !shown.contains("402718") && !shown.contains("4155550123"),
+            "{shown}"
+        );
+        assert!(shown.contains("+1••••••0123"), "{shown}");
+    }
+}

@@ -1,9 +1,12 @@
 //! Templates: how a code becomes a message in its reader's language.
 //!
 //! A template is text with `{code}`, `{service}`, `{minutes}`, `{lifetime}`, `{purpose}` and
-//! `{purpose_note}` in it; `{{` and `}}` are braces. What fills them cannot add lines, links or
-//! direction marks, so it cannot make a message say something else, nor forge the last line that
-//! binds a code to a web site.
+//! `{purpose_note}` in it; `{{` and `}}` are braces. The note is the purpose in brackets after a
+//! space, and nothing for the default purpose. The lifetime is a number with its unit, `5 minutes`,
+//! in the language of the message if that is a built-in one, else in the default one.
+//!
+//! What fills a template cannot add lines, links or direction marks, so it cannot make a message
+//! say something else, nor forge the last line that binds a code to a web site.
 
 mod builtin;
 mod pattern;

@@ -42,31 +42,35 @@ pub(super) fn purpose(builtin: &Builtin, purpose: &Purpose) -> String {
         return (*word).to_owned();
     }
     let mut harmless = String::new();
-    let mut after_dot = false;
     for c in purpose.as_str().chars() {
-        // A dot inside a word is what makes it a link.
-        if after_dot && c.is_alphanumeric() {
-            harmless.pop();
-            harmless.push(' ');
-        }
-        after_dot = false;
-        if is_hidden(c) || is_dot(c) && c != '.' {
+        if is_hidden(c) {
             continue;
         }
-        if is_line_end(c) || is_address_sign(c) || c.is_whitespace() {
-            harmless.push(' ');
-            continue;
-        }
-        after_dot = c == '.';
-        harmless.push(c);
+        let apart = is_address_sign(c) || (is_dot(c) && c != '.');
+        harmless.push(if apart { ' ' } else { c });
     }
-    let harmless = one_line(&harmless);
+    let words = harmless
+        .split_whitespace()
+        .map(without_inner_dots)
+        .collect::<Vec<_>>();
+    let harmless = one_line(&words.join(" "));
     harmless
         .chars()
         .take(MAX_PURPOSE_CHARS)
         .collect::<String>()
         .trim_end()
         .to_owned()
+}
+
+/// A word that phones do not take for a link: dots only at its end, unless it is an amount.
+fn without_inner_dots(word: &str) -> String {
+    let amount = word.bytes().filter(|b| *b == b'.').count() == 1
+        && word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if amount {
+        return word.to_owned();
+    }
+    let end = word.trim_end_matches('.').len();
+    format!("{}{}", word[..end].replace('.', " "), &word[end..])
 }
 
 /// The words of a text with single spaces between them.
