@@ -1,0 +1,145 @@
+//! The door: from a URL to a running storage.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+use watchword_core::keys::KeyRing;
+use watchword_core::memory::{MemoryStore, NoJournal};
+use watchword_core::{ApiKeyStore, Clock, ReplayStore, Store};
+
+use crate::api_keys::MemoryApiKeys;
+use crate::error::OpenError;
+use crate::sqlite::{Embedded, Settings, SqliteApiKeys};
+use crate::stats::{Stats, StatsReader};
+use crate::sweeper;
+use crate::url::StorageUrl;
+use crate::worker::Worker;
+
+/// How a storage is opened.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// How many verifications may be held at a time (`storage.max_live`).
+    pub max_live: usize,
+    /// A snapshot is made when the journal has grown by so many bytes, or by as many as the last
+    /// snapshot has, whichever is more. The default is 64 MiB.
+    pub snapshot_after: u64,
+    /// The keys of the server: a file that was made under others is refused.
+    pub keys: Arc<KeyRing>,
+    /// The time, for what expires.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl OpenOptions {
+    /// The defaults: ten million verifications, a snapshot every 64 MiB.
+    #[must_use]
+    pub fn new(keys: Arc<KeyRing>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            max_live: 10_000_000,
+            snapshot_after: 64 << 20,
+            keys,
+            clock,
+        }
+    }
+}
+
+/// A running storage: the ports, and the threads behind them.
+///
+/// [`Opened::close`] ends it well. Dropping it ends it too, at the cost of a slower next start;
+/// either way nothing that was acknowledged is lost, and the ports refuse everything afterwards.
+pub struct Opened {
+    /// Verifications and the counters of their recipients and sources.
+    pub store: Arc<dyn Store>,
+    /// Idempotency keys.
+    pub replays: Arc<dyn ReplayStore>,
+    /// API keys.
+    pub api_keys: Arc<dyn ApiKeyStore>,
+    /// Figures for metrics.
+    pub stats: StatsReader,
+    background: Background,
+}
+
+enum Background {
+    Memory(Worker),
+    Embedded(Box<Embedded>),
+}
+
+/// Opens the storage that `url` names, and puts back what it kept. Another process that serves
+/// from the same file, a foreign key and any damage are refused.
+///
+/// # Errors
+/// [`OpenError`], whose text says what to do.
+pub async fn open(url: &StorageUrl, options: OpenOptions) -> Result<Opened, OpenError> {
+    match url {
+        StorageUrl::Memory => open_memory(&options),
+        StorageUrl::Sqlite(path) => {
+            let own = path.clone();
+            let opened = spawn_blocking(move || {
+                let settings = Settings {
+                    max_live: options.max_live,
+                    snapshot_after: options.snapshot_after,
+                    keys: &options.keys,
+                    clock: options.clock,
+                };
+                let embedded = Embedded::open(&own, settings)?;
+                let api_keys = SqliteApiKeys::open(&own)?;
+                Ok((embedded, api_keys))
+            });
+            let (embedded, api_keys) = opened.await.map_err(|error| OpenError::Io {
+                file: path.clone(),
+                source: error.into(),
+            })??;
+            Ok(Opened {
+                store: embedded.store(),
+                replays: embedded.replays(),
+                api_keys: Arc::new(api_keys),
+                stats: StatsReader::new(embedded.stats()),
+                background: Background::Embedded(Box::new(embedded)),
+            })
+        }
+    }
+}
+
+fn open_memory(options: &OpenOptions) -> Result<Opened, OpenError> {
+    let store = Arc::new(MemoryStore::new(NoJournal, options.max_live));
+    let sweeper = sweeper::start(Arc::clone(&store), Arc::clone(&options.clock));
+    let sweeper = sweeper.map_err(|source| OpenError::Io {
+        file: "memory:".into(),
+        source,
+    })?;
+    let (counted, max_live) = (Arc::clone(&store), options.max_live);
+    let stats = StatsReader::new(move || Stats {
+        live: counted.len(),
+        max_live,
+        ..Stats::default()
+    });
+    Ok(Opened {
+        store: Arc::clone(&store) as Arc<dyn Store>,
+        replays: store,
+        api_keys: Arc::new(MemoryApiKeys::default()),
+        stats,
+        background: Background::Memory(sweeper),
+    })
+}
+
+impl Opened {
+    /// Ends the storage: writes what is left, makes a last snapshot where that makes the next
+    /// start quicker, and lets go of the file. To be called when no request is in flight.
+    pub async fn close(self) {
+        let closed = spawn_blocking(move || match self.background {
+            Background::Memory(sweeper) => drop(sweeper),
+            Background::Embedded(embedded) => embedded.close(),
+        });
+        if closed.await.is_err() {
+            tracing::error!("closing the storage panicked");
+        }
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}

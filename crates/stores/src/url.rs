@@ -1,0 +1,155 @@
+//! What `storage.url` may say.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Where things are to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StorageUrl {
+    /// In this process: gone when it ends.
+    Memory,
+    /// In this SQLite file.
+    Sqlite(PathBuf),
+}
+
+/// The text names no storage that this release has.
+///
+/// Never carries the text: a database URL may hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidStorageUrl {
+    /// PostgreSQL, Redis and their like.
+    #[error("PostgreSQL and Redis come in a later release; this one has memory: and sqlite:FILE")]
+    Later,
+    /// Something else.
+    #[error("is not memory: or sqlite:FILE")]
+    UnknownScheme,
+    /// `sqlite:` and nothing behind it.
+    #[error("names no file; write sqlite:FILE")]
+    NoFile,
+    /// `sqlite:///x/y` is the file x/y to some programs and /x/y to others.
+    #[error(
+        "can be read in two ways; write sqlite:/x for an absolute path, sqlite:./x for a relative one"
+    )]
+    Ambiguous,
+    /// `?mode=…` and the like.
+    #[error("takes no parameters; write sqlite:FILE")]
+    Parameters,
+}
+
+impl StorageUrl {
+    /// Reads `memory:` or `sqlite:FILE`. Other common spellings are taken too where they leave
+    /// no doubt: `sqlite://FILE`, `sqlite:///./FILE`, `sqlite:////FILE`, `sqlite::memory:`.
+    ///
+    /// # Errors
+    /// [`InvalidStorageUrl`].
+    pub fn parse(text: &str) -> Result<Self, InvalidStorageUrl> {
+        let text = text.trim();
+        let Some((scheme, rest)) = text.split_once(':') else {
+            return Err(InvalidStorageUrl::UnknownScheme);
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            "memory" if rest.is_empty() => Ok(Self::Memory),
+            "sqlite" if rest == ":memory:" || rest == "//:memory:" => Ok(Self::Memory),
+            "sqlite" => sqlite_path(rest).map(Self::Sqlite),
+            "postgres" | "postgresql" | "redis" | "rediss" | "redis-cluster" | "valkey" => {
+                Err(InvalidStorageUrl::Later)
+            }
+            _ => Err(InvalidStorageUrl::UnknownScheme),
+        }
+    }
+
+    /// The file, where there is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Memory => None,
+            Self::Sqlite(path) => Some(path),
+        }
+    }
+}
+
+fn sqlite_path(rest: &str) -> Result<PathBuf, InvalidStorageUrl> {
+    if rest.contains('?') {
+        return Err(InvalidStorageUrl::Parameters);
+    }
+    let path = match rest.strip_prefix("//") {
+        None => rest,
+        Some(behind) => match behind.strip_prefix('/') {
+            None => behind,
+            Some(path) if path.starts_with(['/', '.']) => path,
+            Some("") => "",
+            Some(_) => return Err(InvalidStorageUrl::Ambiguous),
+        },
+    };
+    if path.is_empty() || path.ends_with('/') {
+        return Err(InvalidStorageUrl::NoFile);
+    }
+    Ok(PathBuf::from(path))
+}
+
+impl FromStr for StorageUrl {
+    type Err = InvalidStorageUrl;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for StorageUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory:"),
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> Result<StorageUrl, InvalidStorageUrl> {
+        Ok(StorageUrl::Sqlite(PathBuf::from(path)))
+    }
+
+    #[test]
+    fn every_usual_spelling_of_a_file_means_that_file() {
+        for (text, expected) in [
+            ("sqlite:watchword.db", "watchword.db"),
+            ("SQLITE:./a/b.db", "./a/b.db"),
+            ("sqlite:/var/lib/b.db", "/var/lib/b.db"),
+            ("sqlite://b.db", "b.db"),
+            ("sqlite:///./great_world.db", "./great_world.db"),
+            ("sqlite:////var/b.db", "/var/b.db"),
+        ] {
+            assert_eq!(StorageUrl::parse(text), file(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_on_disk_by_the_memory_spellings() {
+        for text in ["memory:", "sqlite::memory:", "sqlite://:memory:"] {
+            assert_eq!(StorageUrl::parse(text), Ok(StorageUrl::Memory), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_yet_or_in_doubt_is_refused() {
+        for (text, expected) in [
+            ("postgres://u:p@h/d", InvalidStorageUrl::Later),
+            ("redis-cluster://h:1,h:2", InvalidStorageUrl::Later),
+            ("mysql://h", InvalidStorageUrl::UnknownScheme),
+            ("watchword.db", InvalidStorageUrl::UnknownScheme),
+            ("sqlite:", InvalidStorageUrl::NoFile),
+            ("sqlite:///", InvalidStorageUrl::NoFile),
+            ("sqlite:data/", InvalidStorageUrl::NoFile),
+            ("sqlite:///var/x.db", InvalidStorageUrl::Ambiguous),
+            ("sqlite:x.db?mode=ro", InvalidStorageUrl::Parameters),
+        ] {
+            let refused = StorageUrl::parse(text).unwrap_err();
+            assert_eq!(refused, expected, "{text}");
+            assert!(!refused.to_string().contains("u:p"));
+        }
+    }
+}
