@@ -40,10 +40,11 @@ const OUTSIDE: [(&str, &str); 10] = [
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let core = |path: &str| path.starts_with(CORE) && !path.starts_with(CONFORMANCE);
     for file in tree
         .texts
         .iter()
-        .filter(|file| file.path.starts_with(CORE) && file.is_rust())
+        .filter(|file| core(&file.path) && file.is_rust())
     {
         for (number, line) in file.lines().filter(|(_, line)| !is_comment(line)) {
             for (outside, advice) in OUTSIDE.iter().filter(|(outside, _)| line.contains(outside)) {
