@@ -87,7 +87,10 @@ impl Policies {
     /// The policy of an app at a surface.
     #[must_use]
     pub fn of(&self, surface: SurfaceKind, app: &AppId) -> &Arc<Policy> {
-        let of_app = self.apps.get(app).and_then(|policies| policies.get(&surface));
+        let of_app = self
+            .apps
+            .get(app)
+            .and_then(|policies| policies.get(&surface));
         let policy = of_app.or_else(|| self.surfaces.get(&surface));
         policy.unwrap_or(&self.default)
     }

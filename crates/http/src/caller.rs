@@ -145,7 +145,14 @@ mod tests {
         ] {
             assert!(judged(yes), "{yes}");
         }
-        for no in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1:80", "[::2]", "", "[::1"] {
+        for no in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1:80",
+            "[::2]",
+            "",
+            "[::1",
+        ] {
             assert!(!judged(no), "{no}");
         }
         let absolute = Uri::from_static("http://evil.example/");

@@ -139,7 +139,9 @@ pub(crate) async fn once(
         request.body,
     ]);
     let now = app.now();
-    let claim = app.replays.claim(place, fingerprint, now.plus(RUNNING), now);
+    let claim = app
+        .replays
+        .claim(place, fingerprint, now.plus(RUNNING), now);
     match claim.await? {
         Replay::Fresh => {}
         Replay::Running => return Err(RepeatError::Running),
@@ -180,7 +182,10 @@ async fn keep(
     let sealed = Answer::of(parts.status, &parts.headers, &body).and_then(|answer| {
         let json = Zeroizing::new(serde_json::to_vec(&answer).ok()?);
         let verifier = &app.verifier;
-        verifier.keys().seal(&place.0, &json, verifier.entropy()).ok()
+        verifier
+            .keys()
+            .seal(&place.0, &json, verifier.entropy())
+            .ok()
     });
     let kept = match sealed {
         Some(sealed) => finish(app, place, sealed).await,
@@ -211,7 +216,9 @@ impl Answer {
     fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Self> {
         let text = |name| {
             let value: Option<&HeaderValue> = headers.get(name);
-            value.and_then(|value| value.to_str().ok()).map(str::to_owned)
+            value
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
         };
         Some(Self {
             status: status.as_u16(),
@@ -274,7 +281,10 @@ mod tests {
         ] {
             assert_eq!(read(wrong.as_bytes()), Err(InvalidKey), "{wrong:?}");
         }
-        assert_eq!(read("caf\u{e9}-caf\u{e9}-caf\u{e9}-x".as_bytes()), Err(InvalidKey));
+        assert_eq!(
+            read("caf\u{e9}-caf\u{e9}-caf\u{e9}-x".as_bytes()),
+            Err(InvalidKey)
+        );
         let mut twice = HeaderMap::new();
         let value = HeaderValue::from_static("8e03978e-40d5-43dd");
         twice.append(IDEMPOTENCY_KEY, value.clone());

@@ -1,4 +1,64 @@
 //! The HTTP side of Watchword: serving, and the dialects that are served.
+//!
+//! A request's way is: [`serve`] → a surface → `Verifier` → and back. A surface translates and knows no
+//! rule; what surfaces share (strict JSON, who calls, whose limits count, repeats) is beside them.
 
+mod app;
+mod asset;
+mod caller;
 pub mod client_address;
+mod dev;
+mod docs;
+mod health;
+mod idempotency;
+mod json;
+mod mount;
+mod openapi;
+mod problem;
+mod rate_limit;
 pub mod serve;
+mod source;
+mod surfaces;
+mod wellknown;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+pub use app::{App, Dev, Policies, SurfaceKind, Told, UnknownSurface};
+pub use health::{Admin, admin_router};
+pub use json::Fault;
+pub use mount::{Area, RouteEntry, RouteTable};
+pub use openapi::openapi_json;
+pub use problem::{Cause, Problem, ProblemKind};
+pub use rate_limit::RateLimit;
+
+use mount::Mount;
+
+/// The router of an API listener: its surfaces, the public keys, the documents, and in dev mode the pages.
+///
+/// Every request has to carry a [`client_address::ClientAddress`] in its extensions, as [`serve`] puts
+/// there: without one nothing is sent or checked.
+pub fn api_router(app: Arc<App>, surfaces: &[SurfaceKind]) -> Router {
+    let (router, _) = mount_all(surfaces, app.dev.is_some()).finish();
+    router.with_state(app)
+}
+
+/// Every route that [`api_router`] has.
+#[must_use]
+pub fn route_table(surfaces: &[SurfaceKind], dev: bool) -> RouteTable {
+    mount_all(surfaces, dev).finish().1
+}
+
+fn mount_all(surfaces: &[SurfaceKind], dev: bool) -> Mount {
+    let mount = docs::mount(openapi::mount(mount_surfaces(surfaces)));
+    if dev { dev::mount(mount) } else { mount }
+}
+
+/// Everything that the OpenAPI document describes.
+fn mount_surfaces(surfaces: &[SurfaceKind]) -> Mount {
+    let mount = wellknown::mount(Mount::new(openapi::empty()));
+    surfaces.iter().fold(mount, |mount, surface| match surface {
+        SurfaceKind::Native => surfaces::native::mount(mount),
+    })
+}

@@ -388,7 +388,11 @@ mod tests {
     #[test]
     fn waiting_out_a_retry_after_is_never_early_and_never_zero() {
         for (wait, seconds) in [(0, 1), (1, 1), (999, 1), (1000, 1), (1001, 2), (29_001, 30)] {
-            assert_eq!(whole_seconds(Duration::from_millis(wait)), seconds, "{wait} ms");
+            assert_eq!(
+                whole_seconds(Duration::from_millis(wait)),
+                seconds,
+                "{wait} ms"
+            );
         }
     }
 
@@ -398,7 +402,11 @@ mod tests {
             let response = Problem::new(kind, "detail").into_response();
             assert_eq!(response.status(), kind.status());
             let waits = response.headers().contains_key(RETRY_AFTER);
-            assert_eq!(waits, matches!(kind.status().as_u16(), 429 | 503), "{kind:?}");
+            assert_eq!(
+                waits,
+                matches!(kind.status().as_u16(), 429 | 503),
+                "{kind:?}"
+            );
         }
     }
 

@@ -100,7 +100,10 @@ mod tests {
         assert_eq!(
             written(headers),
             [
-                ("ratelimit-policy".to_owned(), r#""send";q=30;w=600"#.to_owned()),
+                (
+                    "ratelimit-policy".to_owned(),
+                    r#""send";q=30;w=600"#.to_owned()
+                ),
                 ("ratelimit".to_owned(), r#""send";r=29;t=600"#.to_owned()),
             ]
         );

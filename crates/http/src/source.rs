@@ -19,7 +19,11 @@ pub(crate) struct Asking {
 
 impl Asking {
     /// The end user's address where the caller may say it and did, else the caller's own.
-    pub(crate) fn at(surface: SurfaceKind, client: ClientAddress, end_user: Option<IpAddr>) -> Self {
+    pub(crate) fn at(
+        surface: SurfaceKind,
+        client: ClientAddress,
+        end_user: Option<IpAddr>,
+    ) -> Self {
         let counted = end_user.map_or(client, ClientAddress::new);
         let source = Source {
             surface: surface.as_str(),
@@ -34,7 +38,11 @@ impl Asking {
 
 /// Reads `end_user_ip`. From a caller without the scope it counts as not said: else whoever holds any
 /// key could choose the address that its limits are counted under.
-pub(crate) fn end_user_ip(app: &App, caller: &Caller, said: &str) -> Result<Option<IpAddr>, &'static str> {
+pub(crate) fn end_user_ip(
+    app: &App,
+    caller: &Caller,
+    said: &str,
+) -> Result<Option<IpAddr>, &'static str> {
     if !caller.may(Scope::AssertEndUserIp) {
         if !app.told.end_user_ip.swap(true, Relaxed) {
             tracing::warn!(

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 
 /// The largest body of an API request, in bytes.
-pub(crate) const MAX_BODY: usize = 16 * 1024;
+const MAX_BODY: usize = 16 * 1024;
 
 /// Why there is no body to read.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,11 @@ pub(crate) async fn read_body(headers: &HeaderMap, mut body: Body) -> Result<Byt
             whole.extend_from_slice(&piece);
         }
     }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
+    Ok(if whole.is_empty() {
+        first
+    } else {
+        whole.freeze()
+    })
 }
 
 /// Whether the headers say that the body is JSON: `application/json` or `application/…+json`, in UTF-8.
@@ -64,7 +68,10 @@ pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
     let essence = parts.next().unwrap_or_default();
     let is_json = essence.eq_ignore_ascii_case("application/json")
         || essence.split_once('/').is_some_and(|(kind, subtype)| {
-            let suffix = subtype.len().checked_sub(5).and_then(|at| subtype.get(at..));
+            let suffix = subtype
+                .len()
+                .checked_sub(5)
+                .and_then(|at| subtype.get(at..));
             kind.eq_ignore_ascii_case("application")
                 && subtype.len() > 5
                 && suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
@@ -126,6 +133,9 @@ mod tests {
     async fn a_body_in_pieces_is_put_together() {
         let pieces = ["{\"a\"", ":", "1}"].map(|piece| Ok::<_, std::io::Error>(piece));
         let body = Body::from_stream(futures_util::stream::iter(pieces));
-        assert_eq!(read_body(&HeaderMap::new(), body).await.unwrap(), "{\"a\":1}");
+        assert_eq!(
+            read_body(&HeaderMap::new(), body).await.unwrap(),
+            "{\"a\":1}"
+        );
     }
 }

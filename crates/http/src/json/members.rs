@@ -238,7 +238,8 @@ fn text(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     if !raw.starts_with('"') {
         return Err("is not a string");
     }
-    let Name(text) = serde_json::from_str(raw).map_err(|_| "is not Unicode: half a surrogate pair")?;
+    let Name(text) =
+        serde_json::from_str(raw).map_err(|_| "is not Unicode: half a surrogate pair")?;
     if text.contains('\0') {
         return Err("has a NUL character");
     }
@@ -341,7 +342,10 @@ mod tests {
             (b"{} {}", "The body is not JSON at line 1, column 4"),
             (b"{\"a\":1,}", "The body is not JSON at line 1, column 8"),
             (b"{\"a\":\xff}", "The body is not UTF-8 at byte 5"),
-            (b"\xef\xbb\xbf{}", "The body is not JSON at line 1, column 1"),
+            (
+                b"\xef\xbb\xbf{}",
+                "The body is not JSON at line 1, column 1",
+            ),
         ] {
             assert_eq!(faults(body, |_| ()), [told]);
         }
@@ -357,7 +361,16 @@ mod tests {
 
     #[test]
     fn integers_are_plain_and_in_range() {
-        for wrong in ["-1", "9223372036854775808", "1e2", "60.0", "\"60\"", "null", "1e400", "+6"] {
+        for wrong in [
+            "-1",
+            "9223372036854775808",
+            "1e2",
+            "60.0",
+            "\"60\"",
+            "null",
+            "1e400",
+            "+6",
+        ] {
             let body = format!("{{\"n\":{wrong}}}");
             let told = faults(body.as_bytes(), |members| {
                 assert_eq!(members.integer("n", 0..=600), None);
@@ -365,7 +378,9 @@ mod tests {
             assert_eq!(told.len(), 1, "{wrong}");
         }
         let body = br#"{"n":60}"#;
-        let told = faults(body, |members| assert_eq!(members.integer("n", 0..=600), Some(60)));
+        let told = faults(body, |members| {
+            assert_eq!(members.integer("n", 0..=600), Some(60))
+        });
         assert!(told.is_empty());
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use super::{Fault, push_step};
@@ -101,7 +101,9 @@ impl<'de> Visitor<'de> for Reader<'_> {
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
         let number = Number::from_f64(value);
-        number.map(Value::Number).ok_or_else(|| E::custom("out of range"))
+        number
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("out of range"))
     }
 
     fn visit_str<E>(mut self, value: &str) -> Result<Value, E> {
@@ -153,8 +155,14 @@ mod tests {
 
     #[test]
     fn what_two_programs_would_read_differently_is_refused_with_its_place() {
-        assert_eq!(faults(r#"{"a":{"b/c":1,"b/c":2}}"#), ["/m/a/b~1c appears twice"]);
-        assert_eq!(faults(r#"{"a":["\u0000"]}"#), ["/m/a/0 has a NUL character"]);
+        assert_eq!(
+            faults(r#"{"a":{"b/c":1,"b/c":2}}"#),
+            ["/m/a/b~1c appears twice"]
+        );
+        assert_eq!(
+            faults(r#"{"a":["\u0000"]}"#),
+            ["/m/a/0 has a NUL character"]
+        );
         assert_eq!(faults(r#"{"a":"\ud800"}"#).len(), 1);
         assert_eq!(faults(r#"{"a":1e400}"#).len(), 1);
         let deep = format!("{}{}", "[".repeat(17), "]".repeat(17));

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, OneOfBuilder};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use watchword_core::{
     BindingDigest, Channel, Code, Locale, NumberRules, Policy, Purpose, Recipient, RecipientKind,
     Verifier,
@@ -55,10 +57,16 @@ pub(super) struct StartBody {
     #[schema(max_length = 64, min_length = 1, nullable = false, example = "login")]
     purpose: Option<String>,
     /// The language of the message, such as `pt-BR`.
-    #[schema(max_length = 35, min_length = 2, nullable = false, example = "en", pattern = "^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$")]
+    #[schema(
+        max_length = 35,
+        min_length = 2,
+        nullable = false,
+        example = "en",
+        pattern = "^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$"
+    )]
     locale: Option<String>,
     /// Any JSON. A check has to repeat the same value, or it is an incorrect code.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Value, required = false)]
     binding: Option<Value>,
     /// What the caller wants to find again: an object of at most 1 KiB.
     #[schema(value_type = Option<std::collections::HashMap<String, Value>>, nullable = false)]
@@ -78,14 +86,28 @@ pub(super) struct StartBody {
 }
 
 /// One channel, or an ordered list without repetitions.
-#[derive(ToSchema, serde::Deserialize)]
-#[schema(as = ChannelChoice)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only its schema is used")]
-pub(super) enum ChannelChoice {
-    One(#[schema(inline = false, value_type = ChannelName)] String),
-    #[schema(min_items = 1, max_items = 4)]
-    Several(#[schema(value_type = Vec<ChannelName>)] Vec<String>),
+#[derive(serde::Deserialize)]
+pub(super) struct ChannelChoice;
+
+impl PartialSchema for ChannelChoice {
+    fn schema() -> RefOr<Schema> {
+        let name = || Ref::from_schema_name("ChannelName");
+        let list = ArrayBuilder::new()
+            .items(name())
+            .min_items(Some(1))
+            .max_items(Some(4))
+            .unique_items(true);
+        let choice = OneOfBuilder::new().item(name()).item(list);
+        choice
+            .description(Some("One channel, or several to try in order."))
+            .into()
+    }
+}
+
+impl ToSchema for ChannelChoice {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push(("ChannelName".to_owned(), ChannelName::schema()));
+    }
 }
 
 /// What a resend takes. All of it is optional, and so is the body.
@@ -112,7 +134,7 @@ pub(super) struct CheckBody {
     #[schema(min_length = 1, max_length = 256, example = "123456")]
     code: String,
     /// The binding of the start.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Value, required = false)]
     binding: Option<Value>,
 }
 
@@ -132,7 +154,7 @@ pub(super) struct CheckRecipientBody {
     #[schema(min_length = 1, max_length = 256, example = "123456")]
     code: String,
     /// The binding of the start.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Value, required = false)]
     binding: Option<Value>,
 }
 
@@ -242,7 +264,9 @@ impl Check {
         let mut members = Members::read(body)?;
         let whose = numbers.and_then(|numbers| {
             let to = members.required("to", |raw| Recipient::parse(raw, numbers));
-            let purpose = members.parsed("purpose", Purpose::parse).unwrap_or_default();
+            let purpose = members
+                .parsed("purpose", Purpose::parse)
+                .unwrap_or_default();
             Some((to?, purpose))
         });
         let code = members.required("code", Code::parse);
@@ -250,7 +274,11 @@ impl Check {
         members.finish()?;
         // Without a code there was a fault, and we are not here.
         let code = code.ok_or_else(|| Problem::at("/code", "is missing"))?;
-        Ok(Self { whose, code, binding })
+        Ok(Self {
+            whose,
+            code,
+            binding,
+        })
     }
 }
 
@@ -269,7 +297,10 @@ fn binding(members: &mut Members<'_>) -> BindingDigest {
     match BindingDigest::of_json(raw) {
         Ok(binding) => binding,
         Err(error) => {
-            members.fault(format!("/binding{}", error.pointer), error.fault.to_string());
+            members.fault(
+                format!("/binding{}", error.pointer),
+                error.fault.to_string(),
+            );
             BindingDigest::none()
         }
     }
@@ -317,7 +348,10 @@ fn by_kind(members: &mut Members<'_>, kind: RecipientKind, verifier: &Verifier) 
     };
     let served = candidates.iter().find(|channel| verifier.serves(**channel));
     if served.is_none() {
-        members.fault_at("channel", "is not given, and no channel for this kind of recipient has a provider");
+        members.fault_at(
+            "channel",
+            "is not given, and no channel for this kind of recipient has a provider",
+        );
     }
     served.into_iter().copied().collect()
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request};
 use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -45,11 +46,18 @@ pub(super) async fn read<F>(
 where
     F: Future<Output = Result<Response, Problem>>,
 {
-    let admitted = admit(&app, &request, scope).await;
+    let (parts, _) = request.into_parts();
+    let admitted = admit(&app, &parts, scope).await;
     let answer = match admitted {
         Ok((caller, client)) => {
             let body = Bytes::new();
-            work(Call { app, caller, client, body }).await
+            work(Call {
+                app,
+                caller,
+                client,
+                body,
+            })
+            .await
         }
         Err(problem) => Err(problem),
     };
@@ -67,9 +75,9 @@ pub(super) async fn write<F>(
 where
     F: Future<Output = Result<Response, Problem>> + Send + 'static,
 {
+    let (parts, body) = request.into_parts();
     let prepared = async {
-        let (caller, client) = admit(&app, &request, scope).await?;
-        let (parts, body) = request.into_parts();
+        let (caller, client) = admit(&app, &parts, scope).await?;
         let typed = parts.headers.contains_key(CONTENT_TYPE);
         if typed && !wants_json(&parts.headers) {
             return Err(not_json());
@@ -79,7 +87,12 @@ where
         if !typed && !body.is_empty() {
             return Err(not_json());
         }
-        let call = Call { app, caller, client, body };
+        let call = Call {
+            app,
+            caller,
+            client,
+            body,
+        };
         Ok((parts.method, parts.uri, key, call))
     };
     let (method, uri, key, call) = match prepared.await {
@@ -109,7 +122,11 @@ async fn run_once<F>(
 where
     F: Future<Output = Result<Response, Problem>>,
 {
-    let (app, caller, body) = (Arc::clone(&call.app), call.caller.clone(), call.body.clone());
+    let (app, caller, body) = (
+        Arc::clone(&call.app),
+        call.caller.clone(),
+        call.body.clone(),
+    );
     let request = Fingerprinted {
         method: method.as_str(),
         path: uri.path(),
@@ -128,25 +145,26 @@ async fn finish(task: tokio::task::JoinHandle<Response>) -> Response {
         Ok(response) => response,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Problem::new(ProblemKind::InternalError, "the server is stopping").into_response(),
+            Err(_) => {
+                Problem::new(ProblemKind::InternalError, "the server is stopping").into_response()
+            }
         },
     }
 }
 
-async fn admit(
-    app: &App,
-    request: &Request,
-    scope: Scope,
-) -> Result<(Caller, ClientAddress), Problem> {
-    let caller = Caller::identify(app, request.uri(), request.headers()).await?;
+async fn admit(app: &App, parts: &Parts, scope: Scope) -> Result<(Caller, ClientAddress), Problem> {
+    let caller = Caller::identify(app, &parts.uri, &parts.headers).await?;
     if !caller.may(scope) {
         let detail = format!("this needs the scope {scope}");
         return Err(Problem::new(ProblemKind::Forbidden, detail));
     }
     // Without a source there are no limits, so nothing runs.
-    let client = request.extensions().get::<ClientAddress>().copied();
+    let client = parts.extensions.get::<ClientAddress>().copied();
     let client = client.ok_or_else(|| {
-        Problem::new(ProblemKind::InternalError, "the client's address is not known")
+        Problem::new(
+            ProblemKind::InternalError,
+            "the client's address is not known",
+        )
     })?;
     Ok((caller, client))
 }

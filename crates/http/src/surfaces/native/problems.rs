@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use watchword_core::{
-    CancelError, CheckError, Failure, InvalidRecipient, Locked, Policy, Refusal, SendError, StoreError,
+    CancelError, CheckError, Failure, InvalidRecipient, Locked, Policy, Refusal, SendError,
+    StoreError,
 };
 
 use crate::caller::AuthenticationError;
@@ -28,9 +29,10 @@ pub(super) fn no_such_verification() -> Problem {
 /// counted.
 pub(super) fn of_send(error: SendError, policy: &Policy, own: Option<RateLimit>) -> Problem {
     match error {
-        SendError::NoProvider(channel) => {
-            Problem::at("/channel", format!("names {channel}, which has no provider here"))
-        }
+        SendError::NoProvider(channel) => Problem::at(
+            "/channel",
+            format!("names {channel}, which has no provider here"),
+        ),
         SendError::WrongChannel(channel) => Problem::at(
             "/channel",
             format!("names {channel}, which does not reach this kind of recipient"),
@@ -54,18 +56,24 @@ fn of_refusal(refusal: Refusal, policy: &Policy, own: Option<RateLimit>) -> Prob
     match refusal {
         Refusal::SourceLimit { retry_after } => {
             let left = own.map(|own| own.used_up(policy, retry_after));
-            Problem::new(ProblemKind::RateLimited, "too many codes were asked for from this address")
-                .after(retry_after)
-                .limited(left)
+            Problem::new(
+                ProblemKind::RateLimited,
+                "too many codes were asked for from this address",
+            )
+            .after(retry_after)
+            .limited(left)
         }
-        Refusal::RecipientLimit { retry_after } => {
-            Problem::new(ProblemKind::RateLimited, "too many codes were sent to this recipient")
-                .after(retry_after)
-                .limited(own)
-        }
+        Refusal::RecipientLimit { retry_after } => Problem::new(
+            ProblemKind::RateLimited,
+            "too many codes were sent to this recipient",
+        )
+        .after(retry_after)
+        .limited(own),
         Refusal::Cooldown { retry_after } => {
             let detail = "a code was sent to this recipient a moment ago";
-            Problem::new(ProblemKind::ResendTooSoon, detail).after(retry_after).limited(own)
+            Problem::new(ProblemKind::ResendTooSoon, detail)
+                .after(retry_after)
+                .limited(own)
         }
         Refusal::Locked(lock) => locked(lock).limited(own),
         Refusal::Live => {
@@ -109,7 +117,10 @@ impl From<CancelError> for Problem {
         match error {
             CancelError::NotFound => no_such_verification(),
             CancelError::Ended(status) => {
-                let detail = format!("the verification is {} and cannot be canceled", status.as_str());
+                let detail = format!(
+                    "the verification is {} and cannot be canceled",
+                    status.as_str()
+                );
                 Self::new(ProblemKind::Conflict, detail)
             }
             CancelError::Failure(failure) => failure.into(),
@@ -121,11 +132,14 @@ impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Store(error) => error.into(),
-            Failure::Entropy(error) => {
-                Self::new(ProblemKind::InternalError, "no randomness; nothing was done").caused_by(error)
-            }
+            Failure::Entropy(error) => Self::new(
+                ProblemKind::InternalError,
+                "no randomness; nothing was done",
+            )
+            .caused_by(error),
             Failure::Sealed(error) => {
-                let detail = "the verification was sealed with a key that this server does not have";
+                let detail =
+                    "the verification was sealed with a key that this server does not have";
                 Self::new(ProblemKind::InternalError, detail).caused_by(error)
             }
         }
@@ -135,13 +149,17 @@ impl From<Failure> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let (detail, wait) = match &error {
-            StoreError::Unavailable(_) => ("the store cannot be reached; nothing was done", STORE_WAIT),
+            StoreError::Unavailable(_) => {
+                ("the store cannot be reached; nothing was done", STORE_WAIT)
+            }
             StoreError::Full { .. } => (
                 "the store holds as many live verifications as it may; nothing was done",
                 FULL_WAIT,
             ),
         };
-        Self::new(ProblemKind::StorageUnavailable, detail).after(wait).caused_by(error)
+        Self::new(ProblemKind::StorageUnavailable, detail)
+            .after(wait)
+            .caused_by(error)
     }
 }
 
@@ -151,7 +169,9 @@ impl From<AuthenticationError> for Problem {
             AuthenticationError::Missing
             | AuthenticationError::ForeignHost
             | AuthenticationError::Malformed
-            | AuthenticationError::Refused => Self::new(ProblemKind::Unauthenticated, error.to_string()),
+            | AuthenticationError::Refused => {
+                Self::new(ProblemKind::Unauthenticated, error.to_string())
+            }
             AuthenticationError::Store(error) => error.into(),
         }
     }
@@ -161,7 +181,9 @@ impl From<RepeatError> for Problem {
     fn from(error: RepeatError) -> Self {
         match error {
             RepeatError::Running => Self::new(ProblemKind::Conflict, error.to_string()),
-            RepeatError::Different => Self::new(ProblemKind::IdempotencyKeyReused, error.to_string()),
+            RepeatError::Different => {
+                Self::new(ProblemKind::IdempotencyKeyReused, error.to_string())
+            }
             RepeatError::Unreadable => Self::new(ProblemKind::InternalError, error.to_string()),
             RepeatError::Store(error) => error.into(),
         }

@@ -169,7 +169,11 @@ impl<'a> VerificationView<'a> {
             expires_at: verification.expires_at,
             resend_at: verification.sent_at.plus(policy.resend_cooldown),
             attempts_remaining: verification.attempts_left,
-            deliveries: verification.deliveries.iter().map(DeliveryView::of).collect(),
+            deliveries: verification
+                .deliveries
+                .iter()
+                .map(DeliveryView::of)
+                .collect(),
             metadata: details.metadata.as_ref(),
         }
     }

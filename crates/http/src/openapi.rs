@@ -1,0 +1,205 @@
+//! The OpenAPI document, made from the code.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, Method};
+use axum::routing::get;
+use serde_json::json;
+use utoipa::OpenApi as _;
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    ContentBuilder, HeaderBuilder, OpenApi, PathItem, Ref, RefOr, Required, Response,
+    ResponseBuilder,
+};
+
+use crate::app::SurfaceKind;
+use crate::asset::Asset;
+use crate::mount::{Area, Mount};
+use crate::problem::{PROBLEM_JSON, ProblemBody, ProblemKind};
+use crate::surfaces::native;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Watchword",
+        description = "Makes one-time codes, sends them over WhatsApp, SMS, email and voice, verifies each once.\n\nErrors are problems (RFC 9457): programs look at `code`. Every 429 and 503 says in `Retry-After` how many seconds to wait; a recipient that is locked until somebody unlocks it says 86400. Every POST takes an `Idempotency-Key`: the same request within 24 hours gets the same answer, marked `Idempotency-Replayed: true`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    tags((name = "native", description = "The API of this server itself.")),
+    security(("bearer" = [])),
+    components(schemas(ProblemBody, crate::json::Fault))
+)]
+struct Document;
+
+/// The document without any operation.
+pub(crate) fn empty() -> OpenApi {
+    let mut api = Document::openapi();
+    let components = api.components.get_or_insert_default();
+    let mut bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    bearer.description = Some(
+        "An API key (`wk_…`), made by `watchword apikey create`. In dev mode none is needed."
+            .to_owned(),
+    );
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    api
+}
+
+/// The document of everything that `mount` holds.
+pub(crate) fn complete(mount: &Mount) -> OpenApi {
+    let mut api = mount.api().clone();
+    for item in api.paths.paths.values_mut() {
+        let post = item.post.as_mut();
+        if let Some(post) = post {
+            post.parameters
+                .get_or_insert_default()
+                .push(RefOr::T(idempotency_key()));
+            if let Some(RefOr::T(body)) = post.request_body.as_mut()
+                && post.operation_id.as_deref() == Some("resend_code")
+            {
+                body.required = Some(Required::False);
+            }
+            let success = post.responses.responses.iter_mut();
+            for (_, response) in success {
+                if let RefOr::T(response) = response {
+                    add_success_headers(response, post.operation_id.as_deref());
+                }
+            }
+        }
+        for operation in operations(item) {
+            let id = operation.operation_id.as_deref();
+            let kinds = native::PROBLEMS.iter().find(|(name, _)| Some(*name) == id);
+            if let Some((_, kinds)) = kinds {
+                add_problems(operation, kinds);
+            }
+        }
+    }
+    api
+}
+
+/// The OpenAPI document of every surface, as JSON. What the command line prints; a server serves the
+/// same for the surfaces of its listener.
+#[must_use]
+pub fn openapi_json() -> String {
+    let mount = crate::mount_surfaces(&SurfaceKind::ALL);
+    complete(&mount).to_pretty_json().unwrap_or_default()
+}
+
+/// Serves the document.
+pub(crate) fn mount(mount: Mount) -> Mount {
+    let json = complete(&mount).to_json().unwrap_or_default();
+    let document = Arc::new(Asset::new("application/json", json));
+    let serve = get(async move |headers: HeaderMap| document.answer(&headers));
+    mount.plain(Area::Docs, "/openapi.json", &[Method::GET], serve)
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let all = [&mut item.get, &mut item.post, &mut item.delete];
+    all.into_iter().flatten()
+}
+
+fn idempotency_key() -> utoipa::openapi::path::Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(16))
+        .max_length(Some(257))
+        .pattern(Some(r#"^("[A-Za-z0-9_-]{16,255}"|[A-Za-z0-9_-]{16,255})$"#));
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "Names this request, in quotes: 16 to 255 characters. Repeating the request with the same key within 24 hours gives the same answer and does nothing.",
+        ))
+        .schema(Some(schema))
+        .example(Some(json!("\"8e03978e-40d5-43dd-bc93-6894a57f9324\"")))
+        .build()
+}
+
+fn add_success_headers(response: &mut Response, operation: Option<&str>) {
+    let text = |description: &str| {
+        let schema = ObjectBuilder::new().schema_type(Type::String).build();
+        HeaderBuilder::new()
+            .schema(Some(schema))
+            .description(Some(description))
+            .build()
+    };
+    let replayed = text("`true` if this is the answer of an earlier request with the same key");
+    response
+        .headers
+        .insert("Idempotency-Replayed".to_owned(), RefOr::T(replayed));
+    if matches!(operation, Some("start_verification" | "resend_code")) {
+        let policy = text("How many sends the caller's address has: `\"send\";q=30;w=600`");
+        let current = text("How many of them are left for how long: `\"send\";r=29;t=600`");
+        response
+            .headers
+            .insert("RateLimit-Policy".to_owned(), RefOr::T(policy));
+        response
+            .headers
+            .insert("RateLimit".to_owned(), RefOr::T(current));
+    }
+}
+
+/// Describes the problems of an operation, status by status.
+fn add_problems(operation: &mut Operation, kinds: &[ProblemKind]) {
+    let mut by_status: BTreeMap<u16, Vec<ProblemKind>> = BTreeMap::new();
+    for kind in kinds {
+        by_status
+            .entry(kind.status().as_u16())
+            .or_default()
+            .push(*kind);
+    }
+    for (status, kinds) in by_status {
+        let described: Vec<_> = kinds
+            .iter()
+            .map(|kind| format!("`{}`: {}.", kind.code(), kind.title()))
+            .collect();
+        let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
+        for kind in &kinds {
+            let example = ExampleBuilder::new()
+                .summary(kind.title())
+                .value(Some(example(*kind)))
+                .build();
+            content = content.examples_from_iter([(kind.code(), RefOr::T(example))]);
+        }
+        let mut response = ResponseBuilder::new()
+            .description(described.join(" "))
+            .content(PROBLEM_JSON, content.build());
+        if kinds.iter().all(|kind| kind.has_retry_after()) {
+            let seconds = ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
+                .minimum(Some(1))
+                .build();
+            let header = HeaderBuilder::new()
+                .schema(Some(seconds))
+                .description(Some("How many seconds to wait"))
+                .build();
+            response = response.header("Retry-After", header);
+        }
+        let responses = &mut operation.responses.responses;
+        responses.insert(status.to_string(), RefOr::T(response.build()));
+    }
+}
+
+fn example(kind: ProblemKind) -> serde_json::Value {
+    let mut example = json!({
+        "type": kind.urn(),
+        "title": kind.title(),
+        "status": kind.status().as_u16(),
+        "detail": kind.title(),
+        "code": kind.code(),
+    });
+    match kind {
+        ProblemKind::InvalidRequest => {
+            example["detail"] = json!("/to is missing");
+            example["errors"] = json!([{ "pointer": "/to", "detail": "is missing" }]);
+        }
+        ProblemKind::IncorrectCode => example["attempts_remaining"] = json!(4),
+        _ => {}
+    }
+    example
+}
