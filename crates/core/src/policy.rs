@@ -176,8 +176,8 @@ impl Policy {
             );
         }
         for limit in &self.limits {
-            if limit.max == 0 || limit.max > 10_000 {
-                return refuse("limits", "max must be from 1 to 10000");
+            if limit.max == 0 || limit.max > 100_000 {
+                return refuse("limits", "max must be from 1 to 100000");
             }
             if limit.window < Duration::from_secs(1) || limit.window > LONGEST_WINDOW {
                 return refuse("limits", "window must be from 1s to 7d");
