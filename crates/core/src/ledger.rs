@@ -83,6 +83,14 @@ impl RecipientLedger {
         self.row = 0;
     }
 
+    /// Whether there is anything that an unlock would lift.
+    #[must_use]
+    pub fn holds_failures(&self, now: Timestamp) -> bool {
+        let newest = self.failures.moments().last();
+        let recent = newest.is_some_and(|newest| newest.plus(FailureBudget::HORIZON) > now);
+        self.locked || self.row > 0 || recent
+    }
+
     /// Lifts the lock and forgets the failures behind it, as somebody vouched for the recipient.
     pub fn unlock(&mut self) {
         self.failures.clear();
@@ -104,8 +112,10 @@ impl RecipientLedger {
         cooldown: Duration,
         now: Timestamp,
     ) -> Option<Duration> {
-        let free_at = self.slot(purpose)?.sent_at?.plus(cooldown);
-        (free_at > now).then(|| free_at.since(now))
+        let sent_at = self.slot(purpose)?.sent_at?;
+        let free_at = sent_at.plus(cooldown);
+        // Where the clock stepped back, the send is the present, as in the log of sends.
+        (free_at > now.max(sent_at)).then(|| free_at.since(now))
     }
 
     /// Counts a send and makes `id` the newest verification of its purpose. Returns the moment

@@ -38,6 +38,8 @@ mod verification;
 mod verifier;
 
 #[cfg(feature = "testing")]
+pub mod conformance;
+#[cfg(feature = "testing")]
 pub mod fakes;
 
 pub use api_key::{

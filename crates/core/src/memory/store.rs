@@ -368,14 +368,16 @@ impl<J: Journal> Store for MemoryStore<J> {
             self.give_back(index, at);
         }
         let ((), position) = self.alter(step.id, |verification, ledger| {
-            if let (Some(verification), Some(ledger)) = (verification, ledger) {
+            let Some(verification) = verification else {
+                return ((), false);
+            };
+            if let Some(ledger) = ledger {
                 ledger.take_back_send(&verification.purpose, step.id, step.charged.at);
-                if step.ends {
-                    verification.end(Status::Failed, now);
-                }
-                return ((), true);
             }
-            ((), false)
+            if step.ends {
+                verification.end(Status::Failed, now);
+            }
+            ((), true)
         });
         self.settle(position.max(self.journal.position())).await
     }
@@ -400,13 +402,13 @@ impl<J: Journal> Store for MemoryStore<J> {
         Ok(())
     }
 
-    async fn unlock(&self, recipient: RecipientIndex, _now: Timestamp) -> Result<bool, StoreError> {
+    async fn unlock(&self, recipient: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {
         self.journal.ready()?;
         let (unlocked, position) = {
             let mut shard = self.shard(recipient.tag());
             match shard.ledgers.get_mut(&recipient) {
                 Some(ledger) => {
-                    let held = ledger.locked || ledger.row > 0 || !ledger.failures.is_empty();
+                    let held = ledger.holds_failures(now);
                     ledger.unlock();
                     let record = |out: &mut Vec<u8>| Change::put_ledger(out, recipient, ledger);
                     (held, self.append(record))

@@ -1,0 +1,321 @@
+//! Random histories of steps, played on a store and on the naive model side by side.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use uuid::Uuid;
+
+use super::Opened;
+use super::answers::{of_check, of_look, of_resend, of_start, seen};
+use super::desk::{Desk, MILLI, MINUTE, Order, T0};
+use super::history::{Draw, Step, app, step};
+use super::model::{Answer, Model};
+use crate::channel::Channel;
+use crate::clock::Timestamp;
+use crate::delivery::{Delivery, DeliveryId};
+use crate::id::VerificationId;
+use crate::step::{CancelOutcome, Charged, ResendOutcome, StartOutcome};
+use crate::store::Store;
+use crate::verification::RETENTION;
+
+/// A store and its model, and what has happened to both.
+struct Play<S> {
+    desk: Arc<Desk<S>>,
+    model: Model,
+    now: Timestamp,
+    /// The latest that it ever was.
+    latest: Timestamp,
+    handles: Vec<(VerificationId, Order)>,
+    sends: Vec<(usize, Order, Charged, bool)>,
+    wait: Duration,
+}
+
+impl<S: Opened> Play<S> {
+    fn new(store: S) -> Self {
+        Self {
+            desk: Desk::open(store),
+            model: Model::default(),
+            now: T0,
+            latest: T0,
+            handles: Vec::new(),
+            sends: Vec::new(),
+            wait: Duration::ZERO,
+        }
+    }
+
+    /// One of the newest handles; nothing before the first start.
+    fn pick(&self, which: usize) -> Option<usize> {
+        self.handles
+            .len()
+            .checked_sub(1 + which % self.handles.len().max(1))
+    }
+
+    /// What a caller of an existing verification would send along.
+    fn order_for(&self, place: usize, draw: &Draw) -> Order {
+        let own = &self.handles[place].1;
+        let anonymous = own.failures.is_none();
+        let drawn = draw.order();
+        Order {
+            app: if draw.foreign {
+                app(true)
+            } else {
+                own.app.clone()
+            },
+            to: own.to,
+            purpose: own.purpose,
+            failures: drawn.failures.filter(|_| !anonymous),
+            limits: if anonymous {
+                Vec::new()
+            } else {
+                drawn.limits.clone()
+            },
+            cooldown: if anonymous {
+                Duration::ZERO
+            } else {
+                drawn.cooldown
+            },
+            ..drawn
+        }
+    }
+
+    async fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        let now = self.now;
+        match step {
+            Step::Start(draw) => {
+                let mut order = draw.order();
+                if draw.anonymous {
+                    // Nobody's: an index that never comes again.
+                    order.to = 1000 + u32::try_from(self.handles.len()).expect("few steps");
+                    (order.failures, order.cooldown) = (None, Duration::ZERO);
+                    order.limits.clear();
+                }
+                let expected = self.model.start(&order, now);
+                let (id, outcome) = self.desk.try_start(&order, now).await;
+                if let StartOutcome::Started(charged) = &outcome {
+                    let place = self.handles.len();
+                    self.handles.push((id, order.clone()));
+                    self.sends.push((place, order, *charged, true));
+                }
+                self.compare(of_start(&outcome), expected)?;
+            }
+            Step::Resend { which, draw } => {
+                let Some(place) = self.pick(*which) else {
+                    return Ok(());
+                };
+                let order = self.order_for(place, draw);
+                let expected = self.model.resend(place, &order, now);
+                let outcome = self.desk.resend(self.handles[place].0, &order, now).await;
+                if let ResendOutcome::Renewed(charged, _) = &outcome {
+                    self.sends.push((place, order, *charged, false));
+                }
+                self.compare(of_resend(&outcome), expected)?;
+            }
+            Step::Check { which, draw } => {
+                let Some(place) = self.pick(*which) else {
+                    return Ok(());
+                };
+                let order = self.order_for(place, draw);
+                let expected = self.model.check(Some(place), &order, order.code, now);
+                let id = self.handles[place].0;
+                let outcome = self.desk.check(id, &order, order.code, now).await;
+                self.compare(of_check(&outcome), expected)?;
+            }
+            Step::CheckNewest(draw) => {
+                let order = draw.order();
+                let expected = self.model.check(None, &order, order.code, now);
+                let outcome = self.desk.check_newest(&order, order.code, now).await;
+                self.compare(of_check(&outcome), expected)?;
+            }
+            Step::Cancel { which, foreign } => {
+                let Some(place) = self.pick(*which) else {
+                    return Ok(());
+                };
+                let (id, order) = self.handles[place].clone();
+                let app = if *foreign { app(true) } else { order.app };
+                let expected = self.model.cancel(place, &app, now);
+                let outcome = self.desk.store.cancel(&app, id, now).await;
+                let outcome = match outcome.expect("the store works") {
+                    CancelOutcome::Canceled(verification) => {
+                        Answer::Canceled(seen(&verification, now))
+                    }
+                    CancelOutcome::Ended(status) => Answer::Ended(status),
+                    CancelOutcome::NotFound => Answer::NotFound,
+                };
+                self.compare(outcome, expected)?;
+            }
+            Step::Withdraw { which } => {
+                let Some(newest) = self.sends.len().checked_sub(1 + which) else {
+                    return Ok(());
+                };
+                // Providers answer, or do not, long before anything is forgotten.
+                if now >= self.model.expiry(self.sends[newest].0) {
+                    return Ok(());
+                }
+                let (place, order, charged, ends) = self.sends.remove(newest);
+                let sent = Answer::Sent(charged.made_at, charged.at, charged.source_at);
+                self.model
+                    .withdraw(place, &order, &sent, ends, charged.made_at);
+                let id = self.handles[place].0;
+                self.desk.withdraw(id, &order, charged, ends).await;
+            }
+            Step::Fail { which } => {
+                let Some(place) = self.pick(*which) else {
+                    return Ok(());
+                };
+                self.model.fail(place, now);
+                let failed = self.desk.store.fail(self.handles[place].0, now).await;
+                failed.expect("the store works");
+            }
+            Step::Note {
+                which,
+                delivery,
+                status,
+            } => {
+                let Some(place) = self.pick(*which) else {
+                    return Ok(());
+                };
+                self.model.note(place, *delivery, *status);
+                let delivery = Delivery {
+                    id: DeliveryId(Uuid::from_u128(u128::from(*delivery))),
+                    channel: Channel::Sms,
+                    provider: "first".to_owned(),
+                    status: *status,
+                    at: now,
+                    message_id: None,
+                    error: None,
+                };
+                let noted = self
+                    .desk
+                    .store
+                    .note(self.handles[place].0, vec![delivery])
+                    .await;
+                noted.expect("the store works");
+            }
+            Step::Unlock(draw) => {
+                let order = draw.order();
+                let expected = self.model.unlock(&order, now);
+                let index = self.desk.index(&order);
+                let held = self.desk.store.unlock(index, now).await;
+                self.compare(Answer::Unlocked(held.expect("the store works")), expected)?;
+            }
+            Step::Get { which, foreign } => {
+                let Some(place) = self.pick(*which) else {
+                    return Ok(());
+                };
+                let (id, mut order) = self.handles[place].clone();
+                if *foreign {
+                    order.app = app(true);
+                }
+                let expected = self.model.get(place, &order.app, now);
+                let found = self.desk.get(id, &order, now).await;
+                self.compare(of_look(found.as_ref(), now), expected)?;
+            }
+            Step::Newest(draw) => {
+                let order = draw.order();
+                let expected = self.model.latest(&order, now);
+                let (index, purpose) = (self.desk.index(&order), order.purpose());
+                let found = self
+                    .desk
+                    .store
+                    .newest(&order.app, index, &purpose, now)
+                    .await;
+                let found = found.expect("the store works");
+                self.compare(of_look(found.as_ref(), now), expected)?;
+            }
+            Step::Pass(span) => self.now = now.plus(*span),
+            Step::WaitOut { short } => {
+                let less = if *short { MILLI } else { Duration::ZERO };
+                self.now = now.plus(self.wait.saturating_sub(less));
+            }
+            Step::Edge {
+                which,
+                forgotten,
+                short,
+            } => {
+                let Some(place) = self.pick(*which) else {
+                    return Ok(());
+                };
+                let late = if *forgotten {
+                    RETENTION
+                } else {
+                    Duration::ZERO
+                };
+                let early = if *short { MILLI } else { Duration::ZERO };
+                let edge = self.model.expiry(place).plus(late).minus(early);
+                self.now = now.max(edge);
+            }
+            Step::Back(span) => {
+                // What a store has forgotten it need not remember again.
+                let floor = self.model.forgot(self.latest);
+                let most = self.latest.minus(MINUTE * 3);
+                self.now = now.minus(*span).max(floor).max(most).min(now);
+            }
+        }
+        self.latest = self.latest.max(self.now);
+        Ok(())
+    }
+
+    fn compare(&mut self, outcome: Answer, expected: Answer) -> Result<(), TestCaseError> {
+        match &outcome {
+            Answer::SourceLimit(wait)
+            | Answer::RecipientLimit(wait)
+            | Answer::Cooldown(wait)
+            | Answer::Locked(Some(wait)) => self.wait = *wait,
+            _ => {}
+        }
+        prop_assert_eq!(outcome, expected, "store and model differ, at {}", self.now);
+        Ok(())
+    }
+
+    /// At the end of a history, everything that can be read is as in the model.
+    async fn finish(&mut self) -> Result<(), TestCaseError> {
+        for place in 0..self.handles.len() {
+            let (id, order) = self.handles[place].clone();
+            let expected = self.model.get(place, &order.app, self.now);
+            let found = self.desk.get(id, &order, self.now).await;
+            self.compare(of_look(found.as_ref(), self.now), expected)?;
+        }
+        Ok(())
+    }
+}
+
+/// Plays random histories, the clock stepping back now and then.
+pub fn model_histories<S: Opened, F: Future<Output = S>>(fresh: impl Fn() -> F) {
+    play_all(fresh, true);
+}
+
+/// Plays random histories under a clock that only goes forward, for a store that forgets what is
+/// past as it goes.
+pub fn model_histories_forward<S: Opened, F: Future<Output = S>>(fresh: impl Fn() -> F) {
+    play_all(fresh, false);
+}
+
+fn play_all<S: Opened, F: Future<Output = S>>(fresh: impl Fn() -> F, back: bool) {
+    let mut config = Config {
+        failure_persistence: None,
+        ..Config::default()
+    };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 128;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime starts");
+    let histories = prop::collection::vec(step(back), 1..80);
+    let played = TestRunner::new(config).run(&histories, |history| {
+        runtime.block_on(async {
+            let mut play = Play::new(fresh().await);
+            for step in &history {
+                play.take(step).await?;
+            }
+            play.finish().await
+        })
+    });
+    if let Err(difference) = played {
+        panic!("{difference}");
+    }
+}

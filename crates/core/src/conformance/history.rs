@@ -1,0 +1,209 @@
+//! Random histories: which steps there are, and how they are drawn.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::desk::{MINUTE, Order, SECOND, other_app, quota};
+use crate::app::AppId;
+use crate::channel::Channel;
+use crate::delivery::DeliveryStatus;
+use crate::policy::{FailureBudget, WhenPending};
+
+/// Few of everything, so that steps meet: two apps, people and purposes, three codes.
+const CODES: [&str; 3] = ["111111", "222222", "333333"];
+const BINDINGS: [&str; 2] = ["null", r#"{"amount":10}"#];
+const PURPOSES: [&str; 2] = ["login", "signup"];
+
+/// One step of a history. Numbers pick out of what there is at that moment.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Start(Draw),
+    Resend {
+        which: usize,
+        draw: Draw,
+    },
+    Check {
+        which: usize,
+        draw: Draw,
+    },
+    CheckNewest(Draw),
+    Cancel {
+        which: usize,
+        foreign: bool,
+    },
+    /// Withdraws a send that was not withdrawn yet.
+    Withdraw {
+        which: usize,
+    },
+    Fail {
+        which: usize,
+    },
+    Note {
+        which: usize,
+        delivery: u8,
+        status: DeliveryStatus,
+    },
+    Unlock(Draw),
+    Get {
+        which: usize,
+        foreign: bool,
+    },
+    Newest(Draw),
+    /// Time passes.
+    Pass(Duration),
+    /// The time that the last refusal named passes, or a millisecond less.
+    WaitOut {
+        short: bool,
+    },
+    /// It is the moment at which a code dies or is forgotten, or a millisecond before.
+    Edge {
+        which: usize,
+        forgotten: bool,
+        short: bool,
+    },
+    /// The clock steps back.
+    Back(Duration),
+}
+
+/// An order, drawn from a few of each kind.
+#[derive(Clone, Debug)]
+pub(super) struct Draw {
+    pub(super) foreign: bool,
+    to: u32,
+    purpose: usize,
+    channel: Channel,
+    code: usize,
+    binding: usize,
+    attempts: u32,
+    brief: bool,
+    terms: usize,
+    source: Option<u8>,
+    lenient: bool,
+    keeps: bool,
+    pub(super) anonymous: bool,
+}
+
+impl Draw {
+    pub(super) fn order(&self) -> Order {
+        let (cooldown, limits) = match self.terms {
+            0 => (Duration::ZERO, Vec::new()),
+            1 => (SECOND * 30, vec![quota(3, MINUTE * 10)]),
+            _ => (
+                Duration::ZERO,
+                vec![quota(2, MINUTE), quota(4, MINUTE * 60)],
+            ),
+        };
+        let budget = if self.lenient {
+            FailureBudget::default()
+        } else {
+            FailureBudget {
+                per_hour: 3,
+                per_day: 5,
+                in_a_row: 8,
+            }
+        };
+        Order {
+            app: app(self.foreign),
+            to: self.to,
+            purpose: PURPOSES[self.purpose],
+            channel: self.channel,
+            code: CODES[self.code],
+            binding: BINDINGS[self.binding],
+            attempts: self.attempts,
+            ttl: if self.brief { MINUTE } else { MINUTE * 5 },
+            cooldown,
+            limits,
+            source: self
+                .source
+                .map(|who| (who, vec![quota(3, MINUTE), quota(6, MINUTE * 10)])),
+            failures: Some(budget),
+            when_pending: if self.keeps {
+                WhenPending::Refuse
+            } else {
+                WhenPending::Replace
+            },
+        }
+    }
+}
+
+pub(super) fn app(foreign: bool) -> AppId {
+    if foreign {
+        other_app()
+    } else {
+        AppId::default()
+    }
+}
+
+fn rarely() -> impl Strategy<Value = bool> {
+    prop::bool::weighted(0.1)
+}
+
+fn draw() -> impl Strategy<Value = Draw> {
+    let whom = (rarely(), 0..2_u32, 0..2_usize, rarely());
+    let what = (
+        select(vec![Channel::Sms, Channel::Voice]),
+        0..3_usize,
+        prop::bool::weighted(0.1).prop_map(usize::from),
+        1..4_u32,
+        any::<bool>(),
+    );
+    let terms = (
+        0..3_usize,
+        prop::option::weighted(0.3, 0..2_u8),
+        any::<bool>(),
+        prop::bool::weighted(0.2),
+    );
+    (whom, what, terms).prop_map(|(whom, what, terms)| Draw {
+        foreign: whom.0,
+        to: whom.1,
+        purpose: whom.2,
+        anonymous: whom.3,
+        channel: what.0,
+        code: what.1,
+        binding: what.2,
+        attempts: what.3,
+        brief: what.4,
+        terms: terms.0,
+        source: terms.1,
+        lenient: terms.2,
+        keeps: terms.3,
+    })
+}
+
+pub(super) fn step(back: bool) -> impl Strategy<Value = Step> {
+    let which = || 0..4_usize;
+    let spans = [
+        1, 999, 29_999, 30_000, 59_999, 60_000, 300_000, 3_600_000, 86_400_000,
+    ];
+    let spans: Vec<_> = spans.into_iter().map(Duration::from_millis).collect();
+    let statuses = vec![
+        DeliveryStatus::Unknown,
+        DeliveryStatus::Accepted,
+        DeliveryStatus::Sent,
+        DeliveryStatus::Failed,
+        DeliveryStatus::Delivered,
+        DeliveryStatus::Read,
+    ];
+    let steps_back = u32::from(back);
+    prop_oneof![
+        8 => draw().prop_map(Step::Start),
+        4 => (which(), draw()).prop_map(|(which, draw)| Step::Resend { which, draw }),
+        10 => (which(), draw()).prop_map(|(which, draw)| Step::Check { which, draw }),
+        4 => draw().prop_map(Step::CheckNewest),
+        1 => (which(), rarely()).prop_map(|(which, foreign)| Step::Cancel { which, foreign }),
+        2 => which().prop_map(|which| Step::Withdraw { which }),
+        1 => which().prop_map(|which| Step::Fail { which }),
+        1 => (which(), 0..2_u8, select(statuses))
+            .prop_map(|(which, delivery, status)| Step::Note { which, delivery, status }),
+        1 => draw().prop_map(Step::Unlock),
+        2 => (which(), rarely()).prop_map(|(which, foreign)| Step::Get { which, foreign }),
+        1 => draw().prop_map(Step::Newest),
+        3 => select(spans).prop_map(Step::Pass),
+        3 => any::<bool>().prop_map(|short| Step::WaitOut { short }),
+        2 => (which(), any::<bool>(), any::<bool>())
+            .prop_map(|(which, forgotten, short)| Step::Edge { which, forgotten, short }),
+        steps_back => (0..60_000_u64).prop_map(|millis| Step::Back(Duration::from_millis(millis))),
+    ]
+}

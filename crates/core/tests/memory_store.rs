@@ -1,0 +1,8 @@
+//! The memory store keeps every promise of a store.
+
+use std::sync::Arc;
+
+use watchword_core::memory::MemoryStore;
+
+watchword_core::store_conformance!(async { Arc::new(MemoryStore::default()) });
+watchword_core::store_model!(async { Arc::new(MemoryStore::default()) });
