@@ -16,7 +16,7 @@ use crate::fakes::{self, SeededEntropy};
 use crate::id::VerificationId;
 use crate::keys::{KeyRing, Sealed};
 use crate::limit::Quota;
-use crate::policy::{FailureBudget, LONGEST_WINDOW, WhenPending};
+use crate::policy::{FailureBudget, WhenPending};
 use crate::purpose::Purpose;
 use crate::recipient::Recipient;
 use crate::step::{
@@ -28,6 +28,9 @@ use crate::verification::{Status, Verification};
 
 /// The moment at which every promise begins.
 pub(super) const T0: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+/// The longest window that any order has: stores may forget what is older.
+const HORIZON: Duration = Duration::from_mins(90);
 
 /// The code that is sent unless an order names another.
 pub(super) const RIGHT: &str = "402718";
@@ -168,7 +171,7 @@ impl<S: Opened> Desk<S> {
                 quotas: quotas.clone(),
             }),
             failures: order.failures,
-            horizon: LONGEST_WINDOW,
+            horizon: HORIZON,
         }
     }
 

@@ -186,7 +186,7 @@ pub(super) fn step(back: bool) -> impl Strategy<Value = Step> {
         DeliveryStatus::Delivered,
         DeliveryStatus::Read,
     ];
-    let steps_back = u32::from(back);
+    let furthest = if back { 60_000_u64 } else { 0 };
     prop_oneof![
         8 => draw().prop_map(Step::Start),
         4 => (which(), draw()).prop_map(|(which, draw)| Step::Resend { which, draw }),
@@ -204,6 +204,6 @@ pub(super) fn step(back: bool) -> impl Strategy<Value = Step> {
         3 => any::<bool>().prop_map(|short| Step::WaitOut { short }),
         2 => (which(), any::<bool>(), any::<bool>())
             .prop_map(|(which, forgotten, short)| Step::Edge { which, forgotten, short }),
-        steps_back => (0..60_000_u64).prop_map(|millis| Step::Back(Duration::from_millis(millis))),
+        1 => (0..=furthest).prop_map(|millis| Step::Back(Duration::from_millis(millis))),
     ]
 }

@@ -1,4 +1,4 @@
-//! The memory store keeps every promise of a store.
+//! The memory store as it is.
 
 use std::sync::Arc;
 

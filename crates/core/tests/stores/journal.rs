@@ -1,0 +1,263 @@
+//! The memory store and the journal under it, its bound, and what it forgets.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use watchword_core::memory::{Journal, MemoryStore, NoJournal, SHARDS};
+use watchword_core::{
+    AppId, BindingDigest, Channel, Code, CodeContext, CodeDigest, FailureBudget, Purpose, Quota,
+    RETENTION, RecipientIndex, Replay, ReplayKey, ReplayStore, SendTerms, SourceCharge,
+    SourceIndex, StartOutcome, StartStep, Store, StoreError, Timestamp, VerificationId,
+    WhenPending, fakes, keys::Sealed,
+};
+
+/// A journal that keeps its records, and can be told to fail.
+#[derive(Default)]
+pub(crate) struct Tape {
+    records: Mutex<Vec<Vec<u8>>>,
+    broken: AtomicBool,
+}
+
+impl Tape {
+    pub(crate) fn records(&self) -> Vec<Vec<u8>> {
+        self.records.lock().clone()
+    }
+
+    fn works(&self) -> Result<(), StoreError> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(StoreError::unavailable("the tape is torn"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Journal for Tape {
+    const KEEPS: bool = true;
+
+    fn append(&self, record: &[u8]) -> u64 {
+        let mut records = self.records.lock();
+        records.push(record.to_vec());
+        records.len() as u64
+    }
+    fn position(&self) -> u64 {
+        self.records.lock().len() as u64
+    }
+    async fn settle(&self, _position: u64) -> Result<(), StoreError> {
+        self.works()
+    }
+    fn ready(&self) -> Result<(), StoreError> {
+        self.works()
+    }
+}
+
+const T0: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn step(recipient: [u8; 16], addressed: bool) -> StartStep {
+    let recipient = RecipientIndex::from_bytes(recipient);
+    let mut bytes = *recipient.as_bytes();
+    bytes[8..].fill(9);
+    let id = VerificationId::from_bytes(bytes);
+    let (app, purpose) = (AppId::default(), Purpose::default());
+    let code = Code::parse("402718").expect("six digits");
+    let candidate = fakes::keys(1).candidate(&app, &BindingDigest::none(), &code);
+    let place = CodeContext {
+        id,
+        recipient,
+        channel: Channel::Sms,
+        purpose: &purpose,
+    };
+    StartStep {
+        id,
+        digest: CodeDigest::bind(&candidate, place),
+        app,
+        recipient,
+        channel: Channel::Sms,
+        max_attempts: 5,
+        ttl: MINUTE,
+        details: Sealed::from_bytes(b"sealed elsewhere"),
+        when_pending: WhenPending::Replace,
+        terms: SendTerms {
+            cooldown: Duration::ZERO,
+            recipient: Vec::new(),
+            source: None,
+            failures: addressed.then(FailureBudget::default),
+            horizon: MINUTE * 10,
+        },
+        purpose,
+    }
+}
+
+fn nth(number: usize) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&(number as u64).reverse_bits().to_be_bytes());
+    bytes
+}
+
+/// Everything that a store would write into a snapshot.
+fn image<J: Journal>(store: &MemoryStore<J>) -> Vec<u8> {
+    let mut image = Vec::new();
+    for part in 0..SHARDS {
+        store.snapshot(part, &mut image);
+    }
+    image
+}
+
+/// A journal in whose `position` somebody else gets a word in, as another thread may.
+#[derive(Default)]
+struct Interrupted {
+    tape: Tape,
+    store: OnceLock<Weak<MemoryStore<Self>>>,
+    due: AtomicBool,
+}
+
+#[async_trait]
+impl Journal for Interrupted {
+    const KEEPS: bool = true;
+
+    fn append(&self, record: &[u8]) -> u64 {
+        self.tape.append(record)
+    }
+    fn position(&self) -> u64 {
+        let store = self.store.get().and_then(Weak::upgrade);
+        if let Some(store) = store
+            && self.due.swap(false, Ordering::SeqCst)
+        {
+            let start = store.start(step(nth(0), true), T0);
+            futures_util::FutureExt::now_or_never(start)
+                .expect("memory does not wait")
+                .expect("the store works");
+        }
+        self.tape.position()
+    }
+    async fn settle(&self, _position: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn ready(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_holds_all_up_to_the_position_that_it_says() {
+    let store = Arc::new(MemoryStore::new(Interrupted::default(), 10));
+    let journal = store.journal();
+    let _ = journal.store.set(Arc::downgrade(&store));
+    let (mut image, mut after) = (Vec::new(), u64::MAX);
+    for part in 0..SHARDS {
+        // In each part anew: somebody starts a verification just as the position is read.
+        journal.due.store(part == 0, Ordering::SeqCst);
+        after = after.min(store.snapshot(part, &mut image));
+    }
+    let again = MemoryStore::new(NoJournal, 10);
+    again.restore(&image, T0).unwrap();
+    let records = journal.tape.records();
+    for record in &records[usize::try_from(after).unwrap()..] {
+        again.restore(record, T0).unwrap();
+    }
+    assert_eq!((records.len(), again.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn nothing_happens_while_the_journal_cannot_write() {
+    let store = MemoryStore::new(Tape::default(), 10);
+    let tape = store.journal();
+    tape.broken.store(true, Ordering::SeqCst);
+    let step = step(nth(1), true);
+    let id = step.id;
+    assert!(store.start(step.clone(), T0).await.is_err());
+    assert!(store.get(&step.app, id, T0).await.is_err());
+    assert!(store.ready().await.is_err());
+    assert!(store.unlock(step.recipient, T0).await.is_err());
+    let claim = store.claim(ReplayKey([1; 16]), [0; 32], T0, T0).await;
+    assert!(claim.is_err());
+    tape.broken.store(false, Ordering::SeqCst);
+    assert!(store.is_empty());
+    assert!(tape.records().is_empty());
+    assert_eq!(store.get(&step.app, id, T0).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_crowd_fills_the_store_to_its_maximum_and_not_beyond() {
+    let store = Arc::new(MemoryStore::new(NoJournal, 50));
+    let callers = (0..200).map(|number| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.start(step(nth(number), true), T0).await })
+    });
+    let mut started = 0;
+    for caller in callers.collect::<Vec<_>>() {
+        match caller.await.unwrap() {
+            Ok(StartOutcome::Started(_)) => started += 1,
+            Err(StoreError::Full { max: 50 }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((started, store.len()), (50, 50));
+    // There is room again when they are forgotten.
+    let later = T0.plus(MINUTE + RETENTION);
+    (0..SHARDS).for_each(|part| store.sweep(part, later));
+    assert!(store.is_empty());
+    assert!(store.start(step(nth(1), true), later).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_full_store_still_repeats_answers_but_takes_no_new_key() {
+    let store = MemoryStore::new(NoJournal, 1);
+    let later = T0.plus(MINUTE);
+    let claim = async |key| store.claim(ReplayKey([key; 16]), [0; 32], later, T0).await;
+    assert_eq!(claim(1).await.unwrap(), Replay::Fresh);
+    assert_eq!(claim(1).await.unwrap(), Replay::Running);
+    assert!(matches!(claim(2).await, Err(StoreError::Full { max: 1 })));
+    store.abandon(ReplayKey([1; 16])).await.unwrap();
+    assert_eq!(claim(2).await.unwrap(), Replay::Fresh);
+}
+
+#[tokio::test]
+async fn a_refused_start_takes_no_room() {
+    let store = MemoryStore::new(NoJournal, 1);
+    let mut refused = step(nth(1), true);
+    let window = MINUTE;
+    refused.terms.recipient = vec![Quota { max: 0, window }];
+    let outcome = store.start(refused, T0).await.unwrap();
+    assert!(matches!(outcome, StartOutcome::Refused(_)));
+    assert!(store.is_empty());
+    assert!(image(&store).is_empty(), "nothing is remembered of it");
+}
+
+#[tokio::test]
+async fn what_nobody_can_ask_for_any_more_is_not_kept() {
+    let store = MemoryStore::default();
+    let mut counted = step(nth(1), true);
+    let index = SourceIndex::from_bytes([1; 16]);
+    let quotas = vec![Quota {
+        max: 30,
+        window: MINUTE * 10,
+    }];
+    counted.terms.source = Some(SourceCharge { index, quotas });
+    store.start(counted, T0).await.unwrap();
+    store.start(step(nth(2), true), T0).await.unwrap();
+    let key = ReplayKey([1; 16]);
+    store
+        .claim(key, [0; 32], T0.plus(MINUTE), T0)
+        .await
+        .unwrap();
+    let sweep = |now| (0..SHARDS).for_each(|part| store.sweep(part, now));
+    let end = T0.plus(MINUTE * 10);
+    sweep(end.minus(Duration::from_millis(1)));
+    assert!(!image(&store).is_empty(), "the limits still count them");
+    sweep(end);
+    assert!(image(&store).is_empty(), "the longest window is over");
+}
+
+#[tokio::test]
+async fn a_verification_of_nobody_leaves_no_counters_behind() {
+    let store = MemoryStore::default();
+    store.start(step(nth(1), false), T0).await.unwrap();
+    let later = T0.plus(MINUTE + RETENTION);
+    (0..SHARDS).for_each(|part| store.sweep(part, later));
+    assert!(image(&store).is_empty());
+}

@@ -1,0 +1,79 @@
+//! A store that sweeps everything before every step. Nobody may notice.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use watchword_core::memory::{MemoryStore, SHARDS};
+use watchword_core::{
+    AppId, CancelOutcome, CheckOutcome, CheckStep, Delivery, Purpose, RecipientIndex,
+    ResendOutcome, ResendStep, StartOutcome, StartStep, Store, StoreError, Timestamp, Verification,
+    VerificationId, Withdrawal,
+};
+
+#[derive(Default)]
+struct Swept(MemoryStore);
+
+impl Swept {
+    fn at(&self, now: Timestamp) -> &MemoryStore {
+        (0..SHARDS).for_each(|part| self.0.sweep(part, now));
+        &self.0
+    }
+}
+
+#[async_trait]
+impl Store for Swept {
+    async fn start(&self, step: StartStep, now: Timestamp) -> Result<StartOutcome, StoreError> {
+        self.at(now).start(step, now).await
+    }
+    async fn resend(&self, step: ResendStep, now: Timestamp) -> Result<ResendOutcome, StoreError> {
+        self.at(now).resend(step, now).await
+    }
+    async fn check(&self, step: CheckStep, now: Timestamp) -> Result<CheckOutcome, StoreError> {
+        self.at(now).check(step, now).await
+    }
+    async fn get(
+        &self,
+        app: &AppId,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Result<Option<Verification>, StoreError> {
+        self.at(now).get(app, id, now).await
+    }
+    async fn newest(
+        &self,
+        app: &AppId,
+        recipient: RecipientIndex,
+        purpose: &Purpose,
+        now: Timestamp,
+    ) -> Result<Option<Verification>, StoreError> {
+        self.at(now).newest(app, recipient, purpose, now).await
+    }
+    async fn cancel(
+        &self,
+        app: &AppId,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Result<CancelOutcome, StoreError> {
+        self.at(now).cancel(app, id, now).await
+    }
+    async fn withdraw(&self, step: Withdrawal, now: Timestamp) -> Result<(), StoreError> {
+        self.at(now).withdraw(step, now).await
+    }
+    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
+        self.at(now).fail(id, now).await
+    }
+    async fn note(&self, id: VerificationId, all: Vec<Delivery>) -> Result<(), StoreError> {
+        self.0.note(id, all).await
+    }
+    async fn unlock(&self, index: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {
+        self.at(now).unlock(index, now).await
+    }
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.0.ready().await
+    }
+}
+
+#[test]
+fn sweeping_before_every_step_changes_no_answer() {
+    watchword_core::conformance::model_histories_forward(|| async { Arc::new(Swept::default()) });
+}
