@@ -1,0 +1,222 @@
+//! The command line: which commands there are, and what they take.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use watchword_core::{AppId, Channel, Scope, span};
+
+/// Makes one-time codes, sends them by WhatsApp, SMS, email and voice, and verifies each once.
+#[derive(Parser)]
+#[command(name = "watchword", version, propagate_version = true)]
+#[command(after_help = "Try it: `watchword dev` needs no configuration.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run on this machine only, with nothing configured: every message goes to a local inbox
+    Dev(Dev),
+    /// Run a server
+    Serve(Serve),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Make a fresh secret key
+    Keygen,
+    /// Make, list and revoke API keys, whether or not a server is running
+    #[command(subcommand)]
+    Apikey(ApiKeyCommand),
+    /// Have a running server send a code
+    Send(Send),
+    /// Have a running server check a code
+    Check(Check),
+    /// Have a running server lift the lock of a recipient
+    Unlock(Unlock),
+    /// Bring the database to the schema of this release, with the server stopped
+    Migrate(File),
+    /// Print the OpenAPI document
+    Openapi,
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+/// Which configuration.
+#[derive(Args, Clone, Default)]
+pub(crate) struct File {
+    /// The configuration file; without it, watchword.toml if there is one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Dev {
+    /// Where the API and the inbox listen; port 0 takes any free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) bind: Option<SocketAddr>,
+    /// A second listener, where the whatsapp surface will be (in this release: native)
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) whatsapp_bind: Option<SocketAddr>,
+    /// Where metrics and health checks listen [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin_bind: Option<SocketAddr>,
+    /// The folder for the database and the generated key
+    #[arg(long, value_name = "DIR", default_value = "./watchword-data")]
+    pub(crate) data: PathBuf,
+    /// Settings that replace those of dev mode
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Let surfaces return codes where their documents show them
+    #[arg(long)]
+    pub(crate) expose_codes: bool,
+    #[command(flatten)]
+    pub(crate) output: ServerOutput,
+}
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) file: File,
+    #[command(flatten)]
+    pub(crate) output: ServerOutput,
+}
+
+#[derive(Args)]
+pub(crate) struct ServerOutput {
+    /// Print the addresses as one line of JSON, for programs that start the server
+    #[arg(long)]
+    pub(crate) print_addresses: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say whether a server would start with it, and what is wrong if not
+    Check(File),
+    /// Print the effective settings, where each came from, and the odds of guessing a code
+    Show(File),
+}
+
+/// Where API keys are kept.
+#[derive(Args)]
+pub(crate) struct KeyStore {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// The data folder of `watchword dev`, in place of a configuration
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ApiKeyCommand {
+    /// Make a key and show it, once
+    Create {
+        /// What people call it
+        name: String,
+        /// What its bearer may do; may be repeated [default: everything that a back end needs to
+        /// verify its own users, which leaves out recipients:unlock and codes:read]
+        #[arg(long, value_name = "SCOPE", value_delimiter = ',', value_parser = scope)]
+        scope: Vec<Scope>,
+        /// The app that its bearer acts for
+        #[arg(long, value_name = "APP", value_parser = app, default_value = "default")]
+        app: AppId,
+        /// When it ends by itself, such as 90d [default: never]
+        #[arg(long, value_name = "TIME", value_parser = span::parse)]
+        expires_in: Option<Duration>,
+        #[command(flatten)]
+        store: KeyStore,
+    },
+    /// List all keys; the secret part is not known to anybody
+    List {
+        #[command(flatten)]
+        store: KeyStore,
+    },
+    /// End a key; a running server knows within a second
+    Revoke {
+        /// The 12 characters after wk_ that name it, or the whole key
+        id: String,
+        #[command(flatten)]
+        store: KeyStore,
+    },
+}
+
+/// Which server to talk to, and as whom.
+#[derive(Args)]
+pub(crate) struct Server {
+    /// The address of the server
+    #[arg(long, env = "WATCHWORD_URL", default_value = "http://127.0.0.1:8080")]
+    pub(crate) url: String,
+    /// The API key; better in the environment, where process lists do not show it. Not needed in
+    /// dev mode
+    #[arg(long, env = "WATCHWORD_API_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Send {
+    /// A phone number or an email address
+    pub(crate) to: String,
+    /// How it travels: whatsapp, sms, email or voice [default: by the kind of recipient]
+    #[arg(long, value_parser = channel)]
+    pub(crate) channel: Option<Channel>,
+    /// What the code authorises
+    #[arg(long)]
+    pub(crate) purpose: Option<String>,
+    /// The language of the message, such as pt-BR
+    #[arg(long)]
+    pub(crate) locale: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Args)]
+pub(crate) struct Check {
+    /// The id that `watchword send` printed
+    pub(crate) id: String,
+    /// The code that arrived
+    pub(crate) code: String,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Args)]
+pub(crate) struct Unlock {
+    /// A phone number or an email address
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+fn scope(name: &str) -> Result<Scope, String> {
+    name.parse()
+        .map_err(|error: watchword_core::UnknownScope| error.to_string())
+}
+
+fn app(name: &str) -> Result<AppId, String> {
+    AppId::parse(name).map_err(|error| error.to_string())
+}
+
+fn channel(name: &str) -> Result<Channel, String> {
+    name.parse()
+        .map_err(|error: watchword_core::UnknownChannel| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

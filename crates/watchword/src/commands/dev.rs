@@ -1,0 +1,182 @@
+//! `watchword dev`: everything on one machine, nothing to configure.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use watchword_core::Channel;
+use watchword_core::keys::SecretKey;
+
+use super::{runtime, tell_notes};
+use crate::cli::Dev;
+use crate::config::{
+    Mode, Origin, Sources, Table, Value, Variables, gather, list, read_private, set, settle,
+};
+use crate::failure::Failure;
+use crate::output::say;
+use crate::server::{Addresses, Manner, run as run_server};
+use crate::system::SystemEntropy;
+
+/// The name of the database in the data folder.
+pub(super) const DATABASE: &str = "watchword.db";
+const KEY_FILE: &str = "secret.key";
+/// The provider that serves every channel unless one is configured.
+const INBOX: &str = "inbox";
+
+pub(super) fn run(args: &Dev) -> Result<(), Failure> {
+    let variables = Variables::read(Path::new("."))?;
+    let given = gather(Sources {
+        mode: Mode::Dev,
+        defaults: defaults(&args.data),
+        file: args.config.as_deref(),
+        variables: &variables,
+        flags: flags(args),
+    })?;
+    tell_notes(&given);
+    let mut config = settle(&given, Mode::Dev)?;
+    let uses_data = config
+        .storage
+        .url
+        .path()
+        .is_some_and(|path| path.starts_with(&args.data));
+    if uses_data || config.secret_keys.is_empty() {
+        make_folder(&args.data)?;
+    }
+    if config.secret_keys.is_empty() {
+        config
+            .secret_keys
+            .push(secret_key(&args.data.join(KEY_FILE))?);
+    }
+    let data = config.storage.url.path().map(Path::to_owned);
+    let print = args.output.print_addresses;
+    let manner = Manner {
+        expose_codes: args.expose_codes,
+        announce: Box::new(move |addresses| {
+            if print {
+                say(&addresses.to_json())
+            } else {
+                say(&welcome(addresses, data.as_deref()))
+            }
+        }),
+    };
+    runtime(true)?.block_on(run_server(config, manner))
+}
+
+/// What dev mode brings along, below everything that is configured.
+fn defaults(data: &Path) -> Table {
+    let mut table = Table::new();
+    let mut put = |path: &[&str], text: &str| {
+        set(&mut table, path, Value::loose(text, Origin::Dev));
+    };
+    put(
+        &["storage", "url"],
+        &format!("sqlite:{}", data.join(DATABASE).display()),
+    );
+    put(&["admin", "bind"], "127.0.0.1:9090");
+    put(&["providers", INBOX, "kind"], INBOX);
+    put(&["log", "access"], "true");
+    for channel in Channel::ALL {
+        put(&["channels", channel.as_str()], INBOX);
+    }
+    let mut listener = Table::new();
+    set(
+        &mut listener,
+        &["bind"],
+        Value::loose("127.0.0.1:8080", Origin::Dev),
+    );
+    set(
+        &mut table,
+        &["listeners"],
+        list(vec![listener], Origin::Dev),
+    );
+    table
+}
+
+fn flags(args: &Dev) -> Table {
+    let mut table = Table::new();
+    for (path, flag, address) in [
+        (["listeners", "0", "bind"].as_slice(), "--bind", args.bind),
+        (
+            &["listeners", "1", "bind"],
+            "--whatsapp-bind",
+            args.whatsapp_bind,
+        ),
+        (&["admin", "bind"], "--admin-bind", args.admin_bind),
+    ] {
+        if let Some(address) = address {
+            set(
+                &mut table,
+                path,
+                Value::loose(address.to_string(), Origin::Flag(flag)),
+            );
+        }
+    }
+    table
+}
+
+/// Makes the folder for this user alone, unless it is there.
+fn make_folder(folder: &Path) -> Result<(), Failure> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|error| {
+        Failure::refused(format!(
+            "the folder {} cannot be made: {error}; choose another one with --data",
+            folder.display()
+        ))
+    })
+}
+
+/// The key of earlier runs, or a fresh one that later runs find.
+fn secret_key(file: &PathBuf) -> Result<SecretKey, Failure> {
+    let shown = file.display();
+    if file.exists() {
+        let text = read_private(file).map_err(Failure::refused)?;
+        return SecretKey::parse(&text).map_err(|weak| {
+            Failure::refused(format!(
+                "{shown} {weak}. What is in the database beside it was made with the key that was \
+                 there; without it, remove the whole folder"
+            ))
+        });
+    }
+    let key = SecretKey::generate(&SystemEntropy).map_err(|error| Failure::from_error(&error))?;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(file).and_then(|mut file| {
+        writeln!(file, "{}", key.expose_base64().as_str())?;
+        file.sync_all()
+    });
+    written.map_err(|error| Failure::refused(format!("{shown} cannot be written: {error}")))?;
+    Ok(key)
+}
+
+/// What a person reads who started dev mode.
+fn welcome(addresses: &Addresses, database: Option<&Path>) -> String {
+    let url = addresses.first_url();
+    let insecure = if url.starts_with("https") { "-k " } else { "" };
+    let mut text = format!(
+        "\nWatchword {} in dev mode. Nothing leaves this machine, and no API key is needed.\n\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    for api in addresses.urls() {
+        text += &format!("  API     {api}/v1  (documents: {api}/docs)\n");
+    }
+    text += &format!("  Inbox   {url}/dev/inbox\n");
+    if let Some(admin) = addresses.admin {
+        text += &format!("  Admin   http://{admin}/metrics  (also /livez, /readyz)\n");
+    }
+    if let Some(database) = database {
+        text += &format!("  Data    {}\n", database.display());
+    }
+    text += &format!(
+        "\nTry it:\n\n  curl -s {insecure}{url}/v1/verifications -H 'Content-Type: application/json' \
+         -d '{{\"to\": \"+12025550123\"}}'\n\n\
+         The code is in the inbox then. Ctrl-C stops the server.\n"
+    );
+    text
+}

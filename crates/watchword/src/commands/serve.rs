@@ -1,0 +1,47 @@
+//! `watchword serve` and `watchword migrate`.
+
+use watchword_stores::StorageUrl;
+
+use super::{given_to_serve, runtime};
+use crate::cli::{File, Serve};
+use crate::config::{Mode, settle, storage_url};
+use crate::failure::Failure;
+use crate::output::say;
+use crate::server::{Manner, run as run_server};
+
+pub(super) fn run(args: &Serve) -> Result<(), Failure> {
+    let given = given_to_serve(args.file.config.as_deref())?;
+    let config = settle(&given, Mode::Serve)?;
+    drop(given);
+    let print = args.output.print_addresses;
+    let manner = Manner {
+        expose_codes: false,
+        announce: Box::new(move |addresses| {
+            if print {
+                say(&addresses.to_json())
+            } else {
+                Ok(())
+            }
+        }),
+    };
+    runtime(true)?.block_on(run_server(config, manner))
+}
+
+pub(super) fn migrate(file: &File) -> Result<(), Failure> {
+    let given = given_to_serve(file.config.as_deref())?;
+    match storage_url(&given)? {
+        StorageUrl::Memory => say("memory: has no schema; nothing to do"),
+        StorageUrl::Sqlite(path) => {
+            let migrated =
+                watchword_stores::migrate(&path).map_err(|error| Failure::from_error(&error))?;
+            let (path, from, to) = (path.display(), migrated.from, migrated.to);
+            if from == to {
+                say(&format!("{path} has schema version {to} already"))
+            } else {
+                say(&format!(
+                    "{path} was brought from schema version {from} to {to}"
+                ))
+            }
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! What the settings mean together: from the tree that was given to a [`Config`] that can be
+//! served, or to everything that stands against it.
+
+mod network;
+mod routes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use watchword_core::keys::SecretKey;
+use watchword_core::routing::Route;
+use watchword_core::{
+    AppId, Channel, NumberRules, Policy, PolicyPatch, Region, TemplateSettings, Templates,
+};
+use watchword_http::SurfaceKind;
+use watchword_http::serve::Settings as ServeSettings;
+use watchword_providers::{ProviderSettings, Secret};
+use watchword_stores::StorageUrl;
+
+use super::fault::{Fault, unknown};
+use super::reading::read;
+use super::shape::{self, Log, Telemetry};
+use super::tree::{Value, What};
+use super::{Given, Mode};
+
+pub(crate) use network::{ListenerConfig, NEVER};
+
+/// Everything that a server needs to know.
+pub(crate) struct Config {
+    pub(crate) mode: Mode,
+    /// Newest first. Empty in dev mode until it has made one.
+    pub(crate) secret_keys: Vec<SecretKey>,
+    pub(crate) numbers: NumberRules,
+    pub(crate) public_url: Option<String>,
+    pub(crate) storage: Storage,
+    pub(crate) listeners: Vec<ListenerConfig>,
+    pub(crate) admin: Option<std::net::SocketAddr>,
+    /// The settings of the serve layer, the same on all listeners.
+    pub(crate) serve: ServeSettings,
+    pub(crate) policy: Policy,
+    pub(crate) surfaces: BTreeMap<SurfaceKind, Policy>,
+    pub(crate) apps: BTreeMap<AppId, AppConfig>,
+    pub(crate) templates: TemplateSettings,
+    pub(crate) channels: BTreeMap<Channel, Route<String>>,
+    pub(crate) providers: BTreeMap<String, ProviderSettings>,
+    /// How long a start may wait for providers.
+    pub(crate) deadline: Duration,
+    pub(crate) log: Log,
+    pub(crate) telemetry: Telemetry,
+}
+
+/// Where things are kept.
+pub(crate) struct Storage {
+    pub(crate) url: StorageUrl,
+    pub(crate) max_live: usize,
+}
+
+/// A tenant.
+pub(crate) struct AppConfig {
+    /// By surface.
+    pub(crate) policies: BTreeMap<SurfaceKind, Policy>,
+    pub(crate) templates: Option<TemplateSettings>,
+}
+
+impl Config {
+    /// The longest window of any policy.
+    pub(crate) fn horizon(&self) -> Duration {
+        let apps = self.apps.values().flat_map(|app| app.policies.values());
+        let policies = self.surfaces.values().chain(apps).chain([&self.policy]);
+        let limits = policies.flat_map(|policy| &policy.limits);
+        limits.map(|limit| limit.window).max().unwrap_or_default()
+    }
+}
+
+/// Settles what was given.
+///
+/// # Errors
+/// Everything that stands against serving it.
+pub(crate) fn settle(given: &Given, mode: Mode) -> Result<Config, Vec<Fault>> {
+    let mut settling = Settling {
+        root: &given.root,
+        mode,
+        faults: Vec::new(),
+    };
+    let config = settling.config();
+    if settling.faults.is_empty() {
+        Ok(config)
+    } else {
+        Err(settling.faults)
+    }
+}
+
+/// Settles only where things are kept.
+///
+/// # Errors
+/// What is wrong with `[storage]`.
+pub(crate) fn storage_url(given: &Given) -> Result<StorageUrl, Vec<Fault>> {
+    let mut settling = Settling {
+        root: &given.root,
+        mode: Mode::Serve,
+        faults: Vec::new(),
+    };
+    let storage = settling.storage();
+    if settling.faults.is_empty() {
+        Ok(storage.url)
+    } else {
+        Err(settling.faults)
+    }
+}
+
+struct Settling<'a> {
+    root: &'a Value,
+    mode: Mode,
+    faults: Vec<Fault>,
+}
+
+/// How many verifications are held unless configured otherwise: about 5 GB.
+pub(super) const MAX_LIVE: usize = 10_000_000;
+
+impl Settling<'_> {
+    fn config(&mut self) -> Config {
+        self.refuse_unknown(self.root, "", shape::TOP);
+        let secret_keys = self.secret_keys();
+        let surfaces: BTreeMap<SurfaceKind, shape::Surface> = self.surface_settings();
+        let allow_weak: bool = self.section("allow_weak_codes");
+        let patch: PolicyPatch = self.section("policy");
+        let policy = self.policy("policy", &patch, &Policy::default(), allow_weak);
+        let policies = self.surface_policies(&policy, &surfaces, allow_weak);
+        let providers = self.providers();
+        Config {
+            mode: self.mode,
+            secret_keys,
+            numbers: NumberRules {
+                default_region: self.section::<Option<Region>>("default_region"),
+                strict: surfaces
+                    .get(&SurfaceKind::Native)
+                    .and_then(|surface| surface.strict_numbers)
+                    .unwrap_or(true),
+            },
+            public_url: self.public_url(),
+            storage: self.storage(),
+            listeners: self.listeners(&surfaces),
+            admin: self.admin(),
+            serve: self.serve_settings(),
+            apps: self.apps(&policies, allow_weak),
+            policy,
+            surfaces: policies,
+            templates: self.templates("templates"),
+            channels: self.channels(&providers),
+            providers,
+            deadline: self.section::<shape::Delivery>("delivery").deadline,
+            log: self.section("log"),
+            telemetry: self.telemetry(),
+        }
+    }
+
+    fn complain(&mut self, path: &str, message: impl Into<String>) {
+        let origin = self.root.find(path).map(|value| &value.origin);
+        self.faults.push(Fault::at(path, message).from(origin));
+    }
+
+    /// Reads what stands at `path`; nothing there, or nothing that fits, is the default.
+    fn section<T: DeserializeOwned + Default>(&mut self, path: &str) -> T {
+        let Some(value) = self.root.find(path) else {
+            return T::default();
+        };
+        read(value, path).unwrap_or_else(|fault| {
+            self.faults.push(fault);
+            T::default()
+        })
+    }
+
+    fn refuse_unknown(&mut self, table: &Value, path: &str, known: &[&str]) {
+        let Some(entries) = table.as_table() else {
+            return;
+        };
+        for (name, value) in entries
+            .iter()
+            .filter(|(name, _)| !known.contains(&name.as_str()))
+        {
+            let full = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
+            let message = unknown("key", name, known.iter().copied());
+            self.faults
+                .push(Fault::at(full, message).from(Some(&value.origin)));
+        }
+    }
+
+    fn secret_keys(&mut self) -> Vec<SecretKey> {
+        let single = self.root.find("secret_key").is_some();
+        let several = self.root.find("secret_keys").is_some();
+        let (path, texts) = match (single, several) {
+            (true, true) => {
+                self.complain(
+                    "secret_key",
+                    "is given beside secret_keys; set one of the two",
+                );
+                return Vec::new();
+            }
+            (false, false) if self.mode == Mode::Dev => return Vec::new(),
+            (false, false) => {
+                self.complain(
+                    "secret_key",
+                    "is missing; make one with `watchword keygen`, and set it in the file, as \
+                     WATCHWORD__SECRET_KEY, or as secret_key_file",
+                );
+                return Vec::new();
+            }
+            (true, false) => (
+                "secret_key",
+                self.section::<Option<Secret>>("secret_key")
+                    .into_iter()
+                    .collect(),
+            ),
+            (false, true) => ("secret_keys", self.section::<Vec<Secret>>("secret_keys")),
+        };
+        if several && texts.is_empty() {
+            self.complain(path, "is empty; give the newest key first");
+        }
+        let mut keys = Vec::with_capacity(texts.len());
+        for (index, text) in texts.iter().enumerate() {
+            let place = if several {
+                format!("{path}.{index}")
+            } else {
+                path.to_owned()
+            };
+            match SecretKey::parse(text.expose()) {
+                Ok(key) => keys.push(key),
+                Err(weak) => self.complain(&place, weak.to_string()),
+            }
+        }
+        keys
+    }
+
+    fn surface_settings(&mut self) -> BTreeMap<SurfaceKind, shape::Surface> {
+        let mut surfaces = BTreeMap::new();
+        let Some(entries) = self.root.find("surfaces").and_then(Value::as_table) else {
+            return surfaces;
+        };
+        for name in entries.keys() {
+            let path = format!("surfaces.{name}");
+            match surface(name) {
+                Ok(kind) => {
+                    let settings: shape::Surface = self.section(&path);
+                    if kind == SurfaceKind::Native && settings.require_api_key == Some(false) {
+                        self.complain(
+                            &format!("{path}.require_api_key"),
+                            "cannot be false: the native surface always needs a key outside dev mode",
+                        );
+                    }
+                    surfaces.insert(kind, settings);
+                }
+                Err(message) => self.complain(&path, message),
+            }
+        }
+        surfaces
+    }
+
+    fn policy(
+        &mut self,
+        path: &str,
+        patch: &PolicyPatch,
+        base: &Policy,
+        allow_weak: bool,
+    ) -> Policy {
+        let policy = patch.over(base);
+        if let Err(invalid) = policy.validate(allow_weak) {
+            self.complain(&format!("{path}.{}", invalid.field), invalid.reason);
+        }
+        policy
+    }
+
+    fn surface_policies(
+        &mut self,
+        base: &Policy,
+        surfaces: &BTreeMap<SurfaceKind, shape::Surface>,
+        allow_weak: bool,
+    ) -> BTreeMap<SurfaceKind, Policy> {
+        let mut policies = BTreeMap::new();
+        for kind in SurfaceKind::ALL {
+            let policy = match surfaces.get(&kind) {
+                Some(settings) if settings.policy != PolicyPatch::default() => {
+                    let path = format!("surfaces.{kind}.policy");
+                    self.policy(&path, &settings.policy, base, allow_weak)
+                }
+                _ => base.clone(),
+            };
+            policies.insert(kind, policy);
+        }
+        policies
+    }
+
+    fn apps(
+        &mut self,
+        surfaces: &BTreeMap<SurfaceKind, Policy>,
+        allow_weak: bool,
+    ) -> BTreeMap<AppId, AppConfig> {
+        let mut apps = BTreeMap::new();
+        let given: Vec<shape::App> = self.section("apps");
+        for (index, app) in given.into_iter().enumerate() {
+            let path = format!("apps.{index}");
+            let id = match AppId::parse(&app.name) {
+                Ok(id) => id,
+                Err(invalid) => {
+                    self.complain(&format!("{path}.name"), invalid.to_string());
+                    continue;
+                }
+            };
+            let mut policies = BTreeMap::new();
+            for (kind, base) in surfaces {
+                let before = self.faults.len();
+                let path = format!("{path}.policy");
+                policies.insert(*kind, self.policy(&path, &app.policy, base, allow_weak));
+                // A fault of the base is told already.
+                if app.policy == PolicyPatch::default() {
+                    self.faults.truncate(before);
+                }
+            }
+            if let Some(templates) = &app.templates {
+                self.check_templates(&format!("{path}.templates"), templates);
+            }
+            let config = AppConfig {
+                policies,
+                templates: app.templates,
+            };
+            if apps.insert(id, config).is_some() {
+                self.complain(&format!("{path}.name"), "is there twice");
+            }
+        }
+        apps
+    }
+
+    fn templates(&mut self, path: &str) -> TemplateSettings {
+        let settings = self.section(path);
+        self.check_templates(path, &settings);
+        settings
+    }
+
+    fn check_templates(&mut self, path: &str, settings: &TemplateSettings) {
+        if let Err(invalid) = Templates::new(settings) {
+            self.complain(
+                &format!("{path}.{}", invalid.setting),
+                invalid.fault.to_string(),
+            );
+        }
+    }
+
+    fn storage(&mut self) -> Storage {
+        let given: shape::Storage = self.section("storage");
+        let url = self.storage_url("storage.url", given.url.as_deref());
+        if given.accounts_url.is_some() {
+            self.storage_url("storage.accounts_url", given.accounts_url.as_deref());
+        }
+        if given.fallback == shape::Fallback::Local {
+            let message = "`local` needs storage in PostgreSQL, which this release does not have";
+            self.complain("storage.fallback", message);
+        }
+        let max_live = given.max_live.unwrap_or(MAX_LIVE);
+        if max_live == 0 {
+            self.complain("storage.max_live", "must be at least 1");
+        }
+        Storage { url, max_live }
+    }
+
+    fn storage_url(&mut self, path: &str, text: Option<&str>) -> StorageUrl {
+        let fallback = || StorageUrl::Sqlite("watchword.db".into());
+        let Some(text) = text else { return fallback() };
+        StorageUrl::parse(text).unwrap_or_else(|invalid| {
+            self.complain(path, invalid.to_string());
+            fallback()
+        })
+    }
+
+    fn telemetry(&mut self) -> Telemetry {
+        let telemetry: Telemetry = self.section("telemetry");
+        if let Some(url) = &telemetry.otlp_endpoint
+            && !is_web_address(url)
+        {
+            let message = "is not an address such as http://127.0.0.1:4318";
+            self.complain("telemetry.otlp_endpoint", message);
+        }
+        telemetry
+    }
+
+    fn public_url(&mut self) -> Option<String> {
+        let url: Option<String> = self.section("public_url");
+        let url = url?;
+        let url = url.trim_end_matches('/');
+        if !is_web_address(url) || url.contains(['?', '#']) {
+            self.complain(
+                "public_url",
+                "is not an address such as https://otp.example.com",
+            );
+        }
+        Some(url.to_owned())
+    }
+}
+
+/// `http` or `https`, with a host and without a user.
+fn is_web_address(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+    })
+}
+
+/// The surface of this name.
+fn surface(name: &str) -> Result<SurfaceKind, String> {
+    const LATER: [&str; 6] = [
+        "auth",
+        "otp",
+        "whatsapp",
+        "uuid",
+        "twilio-verify",
+        "otpgateway",
+    ];
+    name.parse().map_err(|_| {
+        if LATER.contains(&name) {
+            return format!("the surface `{name}` comes in a later release; this one has native");
+        }
+        unknown("surface", name, SurfaceKind::ALL.map(SurfaceKind::as_str))
+    })
+}

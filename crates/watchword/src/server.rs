@@ -1,0 +1,290 @@
+//! The running server: everything put together, started, and ended well.
+
+mod addresses;
+mod signals;
+
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use watchword_core::keys::KeyRing;
+use watchword_core::{Clock, Entropy, Parts, Verifier};
+use watchword_http::serve::Observer;
+use watchword_http::{
+    Admin, App, Dev, Policies, SurfaceKind, Told, admin_router, api_router, route_table,
+};
+use watchword_providers::KeptMessages;
+use watchword_stores::{OpenOptions, Opened};
+
+pub(crate) use addresses::Addresses;
+use addresses::Bound;
+
+use crate::config::{Config, ListenerConfig, Mode};
+use crate::delivery;
+use crate::failure::Failure;
+use crate::system::{SystemClock, SystemEntropy};
+use crate::telemetry::{
+    self, CountedDeliveries, CountedEvents, Logging, Metrics, Requests, TraceRequests, chain,
+};
+
+/// Tells where the server listens.
+type Announce = Box<dyn FnOnce(&Addresses) -> Result<(), Failure>>;
+
+/// How the server is run, beside what is configured.
+pub(crate) struct Manner {
+    /// Whether surfaces may return codes where their documents show them. Only in dev mode.
+    pub(crate) expose_codes: bool,
+    /// Told where the server listens once it does.
+    pub(crate) announce: Announce,
+}
+
+/// Runs a server until it is told to end.
+///
+/// # Errors
+/// Whatever keeps it from starting. Once it serves, it ends without error.
+pub(crate) async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
+    let logging = telemetry::start(&config.log, &config.telemetry)?;
+    telemetry::log_panics();
+    let stop = CancellationToken::new();
+    let signals = signals::Signals::listen(stop.clone())?;
+    let parts = assemble(&config, &manner, &stop).await?;
+    let store = parts.store;
+    let served = match Bound::bind(&config).await {
+        Ok(bound) => {
+            serve(
+                &config,
+                bound,
+                parts.serving,
+                manner,
+                stop,
+                signals,
+                &logging,
+            )
+            .await
+        }
+        Err(failure) => Err(failure),
+    };
+    // Whatever happened, what was acknowledged is written and the file is let go.
+    store.close().await;
+    tracing::info!("stopped");
+    // It blocks while the last traces leave.
+    let _ = tokio::task::spawn_blocking(|| logging.finish()).await;
+    served
+}
+
+/// Everything that listeners need.
+struct Serving {
+    verifier: Arc<Verifier>,
+    ports: StorePorts,
+    inbox: Option<Arc<KeptMessages>>,
+    metrics: Metrics,
+}
+
+struct StorePorts {
+    api_keys: Arc<dyn watchword_core::ApiKeyStore>,
+    replays: Arc<dyn watchword_core::ReplayStore>,
+}
+
+struct Assembled {
+    store: Opened,
+    serving: Serving,
+}
+
+async fn assemble(
+    config: &Config,
+    manner: &Manner,
+    stop: &CancellationToken,
+) -> Result<Assembled, Failure> {
+    debug_assert!(config.mode == Mode::Dev || !manner.expose_codes);
+    let Some((newest, leaving)) = config.secret_keys.split_first() else {
+        return Err(Failure::refused("secret_key: is missing"));
+    };
+    let keys = Arc::new(KeyRing::new(newest, leaving));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let mut metrics = Metrics::new();
+    let events = CountedEvents::new(metrics.registry());
+    let deliveries = Arc::new(CountedDeliveries::new(metrics.registry()));
+    let inbox = (config.mode == Mode::Dev).then(|| Arc::new(KeptMessages::default()));
+    let (clock_of, entropy_of) = (Arc::clone(&clock), Arc::clone(&entropy));
+    let courier = delivery::courier(config, inbox.clone(), clock_of, entropy_of, deliveries)?;
+    let courier = Arc::new(courier);
+    CountedDeliveries::watch(metrics.registry(), Arc::clone(&courier));
+
+    let mut options = OpenOptions::new(Arc::clone(&keys), Arc::clone(&clock));
+    options.max_live = config.storage.max_live;
+    let opening = watchword_stores::open(&config.storage.url, options);
+    let store = tokio::select! {
+        opened = opening => opened.map_err(|error| {
+            Failure::refused(format!("storage.url: {}", chain(&error)))
+        })?,
+        () = stop.cancelled() => return Err(Failure::refused("stopped before it was ready")),
+    };
+    metrics.watch_store(store.stats.clone());
+    let verifier = Arc::new(Verifier::new(Parts {
+        store: Arc::clone(&store.store),
+        messenger: courier,
+        keys,
+        clock,
+        entropy,
+        events: Arc::new(events),
+        issuer: config
+            .public_url
+            .clone()
+            .unwrap_or_else(|| "watchword".to_owned()),
+        deadline: config.deadline,
+        horizon: config.horizon(),
+    }));
+    let ports = StorePorts {
+        api_keys: Arc::clone(&store.api_keys),
+        replays: Arc::clone(&store.replays),
+    };
+    let serving = Serving {
+        verifier,
+        ports,
+        inbox,
+        metrics,
+    };
+    Ok(Assembled { store, serving })
+}
+
+async fn serve(
+    config: &Config,
+    bound: Bound,
+    mut serving: Serving,
+    manner: Manner,
+    stop: CancellationToken,
+    signals: signals::Signals,
+    logging: &Logging,
+) -> Result<(), Failure> {
+    let addresses = bound.addresses();
+    let is_dev = config.mode == Mode::Dev;
+    let observer: Arc<dyn Observer> = {
+        let routes = config
+            .listeners
+            .iter()
+            .flat_map(|listener| routes(listener, is_dev));
+        let admin = ["/livez", "/readyz", "/metrics"]
+            .map(|path| (path.to_owned(), watchword_http::Area::Admin));
+        let routes = routes.chain(admin);
+        Arc::new(Requests::new(
+            serving.metrics.registry(),
+            &config.log,
+            routes,
+        ))
+    };
+    let app = Arc::new(App {
+        verifier: Arc::clone(&serving.verifier),
+        api_keys: serving.ports.api_keys,
+        replays: serving.ports.replays,
+        policies: policies(config),
+        numbers: config.numbers,
+        dev: serving.inbox.map(|inbox| Dev {
+            inbox,
+            url: addresses.first_url(),
+            shutdown: stop.clone(),
+        }),
+        expose_codes: manner.expose_codes,
+        told: Told::default(),
+    });
+    signals.reload_on_hangup(bound.certificates());
+    let mut listeners = JoinSet::new();
+    for (listener, settings) in bound.api.into_iter().zip(&config.listeners) {
+        let mut router = router(&app, settings);
+        if logging.traces() {
+            router = router.route_layer(axum::middleware::from_fn(TraceRequests::around));
+        }
+        let (serve, observer, stop) = (config.serve.clone(), Arc::clone(&observer), stop.clone());
+        listeners.spawn(listener.serve(router, serve, observer, stop));
+    }
+    // It answers that the server is not ready until everything else has ended.
+    let admin_stop = CancellationToken::new();
+    let admin = bound.admin.map(|listener| {
+        let metrics = Arc::new(serving.metrics);
+        let router = admin_router(Admin {
+            verifier: Arc::clone(&serving.verifier),
+            metrics: Arc::new(move || metrics.encode()),
+            shutdown: stop.clone(),
+        });
+        let (serve, stop) = (config.serve.clone(), admin_stop.clone());
+        tokio::spawn(listener.serve(router, serve, observer, stop))
+    });
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        api = addresses.listed(),
+        admin = addresses.admin.map(|admin| admin.to_string()),
+        "listening"
+    );
+    let announced = (manner.announce)(&addresses);
+    if announced.is_err() {
+        stop.cancel();
+    }
+    let mut cut_off = 0;
+    while let Some(drained) = listeners.join_next().await {
+        match drained {
+            Ok(drained) => cut_off += drained.cut_off,
+            Err(_) => stop.cancel(), // a listener that panicked takes the others along
+        }
+    }
+    if cut_off > 0 {
+        tracing::warn!(
+            cut_off,
+            "connections were still busy at the deadline and were cut off"
+        );
+    }
+    admin_stop.cancel();
+    if let Some(admin) = admin {
+        let _ = admin.await;
+    }
+    announced
+}
+
+fn policies(config: &Config) -> Policies {
+    let mut policies = Policies::new(config.policy.clone());
+    for (kind, policy) in &config.surfaces {
+        policies = policies.with_surface(*kind, policy.clone());
+    }
+    for (id, app) in &config.apps {
+        for (kind, policy) in &app.policies {
+            policies = policies.with_app(id.clone(), *kind, policy.clone());
+        }
+    }
+    policies
+}
+
+/// The surfaces of a listener by the path that stands before them. What is nowhere else is at the
+/// root, with at least the documents.
+fn mounts(listener: &ListenerConfig) -> Vec<(&str, Vec<SurfaceKind>)> {
+    let mut mounts: Vec<(&str, Vec<SurfaceKind>)> = vec![("", Vec::new())];
+    for (kind, mount) in &listener.surfaces {
+        match mounts.iter_mut().find(|(at, _)| at == mount) {
+            Some((_, kinds)) => kinds.push(*kind),
+            None => mounts.push((mount, vec![*kind])),
+        }
+    }
+    mounts
+}
+
+fn router(app: &Arc<App>, listener: &ListenerConfig) -> Router {
+    let mut mounts = mounts(listener).into_iter();
+    let root = mounts.next().map(|(_, kinds)| kinds).unwrap_or_default();
+    let router = api_router(Arc::clone(app), &root);
+    mounts.fold(router, |router, (mount, kinds)| {
+        router.nest(mount, api_router(Arc::clone(app), &kinds))
+    })
+}
+
+fn routes(
+    listener: &ListenerConfig,
+    is_dev: bool,
+) -> impl Iterator<Item = (String, watchword_http::Area)> {
+    let mounts = mounts(listener).into_iter();
+    let routes = mounts.flat_map(move |(mount, kinds)| {
+        let table = route_table(&kinds, is_dev);
+        let entries = table.entries().iter();
+        let routes = entries.map(|entry| (format!("{mount}{}", entry.path), entry.area));
+        routes.collect::<Vec<_>>()
+    });
+    routes.collect::<Vec<_>>().into_iter()
+}

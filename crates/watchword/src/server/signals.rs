@@ -1,0 +1,81 @@
+//! What the system tells the server to do.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use watchword_http::serve::Certificates;
+
+use crate::failure::Failure;
+use crate::telemetry::chain;
+
+/// Listens to SIGTERM, SIGINT and SIGHUP from the moment it is made.
+#[cfg(unix)]
+pub(super) struct Signals {
+    hangup: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    /// SIGTERM and SIGINT cancel `stop`. A second one ends the process at once: what was
+    /// acknowledged is durable already.
+    pub(super) fn listen(stop: CancellationToken) -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::refused(format!("signals cannot be had: {error}")))
+        };
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        let hangup = listen(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            loop {
+                let name = tokio::select! {
+                    _ = terminate.recv() => "SIGTERM",
+                    _ = interrupt.recv() => "SIGINT",
+                };
+                if stop.is_cancelled() {
+                    tracing::warn!(signal = name, "told twice: ending at once");
+                    std::process::exit(1);
+                }
+                tracing::info!(signal = name, "stopping; what is in flight finishes");
+                stop.cancel();
+            }
+        });
+        Ok(Self { hangup })
+    }
+
+    /// SIGHUP reads the certificate files again.
+    pub(super) fn reload_on_hangup(mut self, certificates: Vec<Arc<Certificates>>) {
+        tokio::spawn(async move {
+            while self.hangup.recv().await.is_some() {
+                for one in &certificates {
+                    match one.reload() {
+                        Ok(()) => tracing::info!("certificates were read again"),
+                        Err(error) => tracing::error!(
+                            error = chain(&error),
+                            "certificates cannot be used; the old ones stay in use"
+                        ),
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Elsewhere only Ctrl-C ends the server.
+#[cfg(not(unix))]
+pub(super) struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    pub(super) fn listen(stop: CancellationToken) -> Result<Self, Failure> {
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                stop.cancel();
+            }
+        });
+        Ok(Self)
+    }
+
+    pub(super) fn reload_on_hangup(self, _: Vec<Arc<Certificates>>) {}
+}

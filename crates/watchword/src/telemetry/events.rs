@@ -1,0 +1,144 @@
+//! Counts what the rules decided.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use watchword_core::{Channel, CheckFailure, Event, Events, SendRefusal};
+
+type Labels = [(&'static str, &'static str); 1];
+
+/// One counter for each thing that can happen, resolved when the server starts.
+pub(crate) struct CountedEvents {
+    started: [Counter; 4],
+    resent: [Counter; 4],
+    approved: [Counter; 4],
+    refused: [Counter; 7],
+    failed: [Counter; 4],
+    canceled: Counter,
+    unlocked: Counter,
+    store_failed: Counter,
+}
+
+const REFUSALS: [SendRefusal; 7] = [
+    SendRefusal::SourceLimit,
+    SendRefusal::RecipientLimit,
+    SendRefusal::Cooldown,
+    SendRefusal::Locked,
+    SendRefusal::Live,
+    SendRefusal::Undeliverable,
+    SendRefusal::Unreachable,
+];
+
+const FAILURES: [CheckFailure; 4] = [
+    CheckFailure::Incorrect,
+    CheckFailure::Exhausted,
+    CheckFailure::Locked,
+    CheckFailure::NotFound,
+];
+
+impl CountedEvents {
+    /// Adds the counters.
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        let by_channel = |registry: &mut Registry, name: &str, help: &str| {
+            family(
+                registry,
+                name,
+                help,
+                "channel",
+                Channel::ALL.map(Channel::as_str),
+            )
+        };
+        let single = |registry: &mut Registry, name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        Self {
+            started: by_channel(registry, "verifications_started", "Verifications started"),
+            resent: by_channel(registry, "verifications_resent", "Fresh codes sent"),
+            approved: by_channel(registry, "verifications_approved", "Checks approved"),
+            refused: family(
+                registry,
+                "sends_refused",
+                "Sends refused",
+                "reason",
+                REFUSALS.map(SendRefusal::as_str),
+            ),
+            failed: family(
+                registry,
+                "checks_failed",
+                "Checks failed",
+                "reason",
+                FAILURES.map(CheckFailure::as_str),
+            ),
+            canceled: single(registry, "verifications_canceled", "Verifications canceled"),
+            unlocked: single(registry, "recipients_unlocked", "Recipients unlocked"),
+            store_failed: single(
+                registry,
+                "store_failures",
+                "Steps that the store did not do",
+            ),
+        }
+    }
+}
+
+/// A family with every member made, so that nothing is looked up later and all start at zero.
+fn family<const N: usize>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    label: &'static str,
+    values: [&'static str; N],
+) -> [Counter; N] {
+    let family = Family::<Labels, Counter>::default();
+    registry.register(name, help, family.clone());
+    values.map(|value| family.get_or_create_owned(&[(label, value)]))
+}
+
+impl Events for CountedEvents {
+    fn note(&self, event: Event) {
+        let of = |channel: Channel| channel as usize;
+        match event {
+            Event::Started(channel) => self.started[of(channel)].inc(),
+            Event::Resent(channel) => self.resent[of(channel)].inc(),
+            Event::Approved(channel) => self.approved[of(channel)].inc(),
+            Event::SendRefused(refusal) => self.refused[refusal as usize].inc(),
+            Event::CheckFailed(failure) => self.failed[failure as usize].inc(),
+            Event::Canceled => self.canceled.inc(),
+            Event::Unlocked => self.unlocked.inc(),
+            Event::StoreFailed => self.store_failed.inc(),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    #[test]
+    fn each_event_counts_under_its_own_name() {
+        let mut registry = Registry::default();
+        let events = CountedEvents::new(&mut registry);
+        for channel in Channel::ALL {
+            events.note(Event::Started(channel));
+            events.note(Event::Resent(channel));
+            events.note(Event::Approved(channel));
+        }
+        REFUSALS
+            .into_iter()
+            .for_each(|refusal| events.note(Event::SendRefused(refusal)));
+        FAILURES
+            .into_iter()
+            .for_each(|failure| events.note(Event::CheckFailed(failure)));
+        for event in [Event::Canceled, Event::Unlocked, Event::StoreFailed] {
+            events.note(event);
+        }
+        let mut page = String::new();
+        encode(&mut page, &registry).unwrap();
+        let counted: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(counted.len(), 26);
+        assert!(counted.iter().all(|line| line.ends_with(" 1")), "{page}");
+    }
+}

@@ -1,0 +1,135 @@
+//! Everything that is counted, for Prometheus.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use watchword_stores::StatsReader;
+
+/// The metrics of one server.
+pub(crate) struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    /// With what is known of the build and the process.
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("watchword");
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "What is running", build);
+        let started: Gauge = Gauge::default();
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        started.set(since.map_or(0, |since| {
+            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        }));
+        registry.register(
+            "start_time_seconds",
+            "When the server started, in seconds since 1970",
+            started,
+        );
+        Self { registry }
+    }
+
+    /// Where more is added.
+    pub(crate) const fn registry(&mut self) -> &mut Registry {
+        &mut self.registry
+    }
+
+    /// Adds the figures of the store.
+    pub(crate) fn watch_store(&mut self, stats: StatsReader) {
+        self.registry
+            .register_collector(Box::new(StoreFigures(stats)));
+    }
+
+    /// All of it in the text format of OpenMetrics.
+    pub(crate) fn encode(&self) -> String {
+        let mut page = String::with_capacity(16 * 1024);
+        // Writing to a String does not fail.
+        let _ = text::encode(&mut page, &self.registry);
+        page
+    }
+}
+
+struct StoreFigures(StatsReader);
+
+impl fmt::Debug for StoreFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreFigures")
+    }
+}
+
+impl Collector for StoreFigures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let stats = self.0.read();
+        let gauges = [
+            (
+                "store_verifications",
+                "Verifications held",
+                stats.live as u64,
+            ),
+            (
+                "store_verifications_max",
+                "Verifications that may be held",
+                stats.max_live as u64,
+            ),
+            (
+                "store_refusing",
+                "1 while steps are refused because writing failed",
+                u64::from(stats.refusing),
+            ),
+            (
+                "store_journal_waiting_bytes",
+                "Bytes that wait to be written",
+                stats.journal_waiting_bytes,
+            ),
+            (
+                "store_journal_bytes",
+                "Bytes that a start would replay",
+                stats.journal_bytes,
+            ),
+            (
+                "store_snapshot_bytes",
+                "Bytes of the newest snapshot",
+                stats.snapshot_bytes,
+            ),
+            (
+                "store_wal_bytes",
+                "Bytes of the write-ahead log",
+                stats.wal_bytes,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            gauge.encode(metric)?;
+        }
+        let counters = [
+            (
+                "store_journal_records",
+                "Changes made durable",
+                stats.journal_records,
+            ),
+            (
+                "store_journal_groups",
+                "Transactions that made them so",
+                stats.journal_groups,
+            ),
+            (
+                "store_write_failures",
+                "Writes that failed",
+                stats.write_failures,
+            ),
+            ("store_snapshots", "Snapshots made", stats.snapshots),
+        ];
+        for (name, help, value) in counters {
+            let counter = ConstCounter::new(value);
+            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+            counter.encode(metric)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! Requests and connections, counted and logged as the serve layer reports them.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use http::Method;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use watchword_http::serve::{ConnectionEvent, Finished, Observer, Stall};
+use watchword_http::{Area, Cause};
+
+use crate::config::Log;
+
+/// Seconds. A check takes a millisecond, a start as long as its provider.
+const BUCKETS: [f64; 12] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0,
+];
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Names a route in a label when none matched.
+const UNMATCHED: &str = "unmatched";
+
+type RequestLabels = [(&'static str, String); 4];
+type RouteLabels = [(&'static str, String); 2];
+
+/// Counts and logs the requests of every listener.
+pub(crate) struct Requests {
+    counters: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    /// The handles of every route, so that a request looks up one short text.
+    routes: HashMap<String, RouteHandles>,
+    unmatched: RouteHandles,
+    connections: Connections,
+    /// Whether every request is logged.
+    access: bool,
+    slow: Duration,
+}
+
+/// The counters of one route by method and class of status, and its latencies.
+struct RouteHandles {
+    counters: [[OnceLock<Counter>; 5]; METHODS.len()],
+    duration: OnceLock<Histogram>,
+    labels: RouteLabels,
+}
+
+const METHODS: [&str; 8] = [
+    "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "other",
+];
+
+fn method_index(method: &Method) -> usize {
+    let known = METHODS.iter().position(|name| *name == method.as_str());
+    known.unwrap_or(METHODS.len() - 1)
+}
+
+impl Requests {
+    /// Adds the metrics. `routes` are all there are, each with what it belongs to.
+    pub(crate) fn new(
+        registry: &mut Registry,
+        log: &Log,
+        routes: impl IntoIterator<Item = (String, Area)>,
+    ) -> Self {
+        let counters = Family::<RequestLabels, Counter>::default();
+        registry.register("http_requests", "Requests answered", counters.clone());
+        let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
+        let durations = Family::new_with_constructor(histogram);
+        registry.register(
+            "http_request_duration_seconds",
+            "From the head of the request to the end of the response",
+            durations.clone(),
+        );
+        let unmatched = RouteHandles::new(UNMATCHED, UNMATCHED);
+        let routes = routes.into_iter().map(|(route, area)| {
+            let handles = RouteHandles::new(area_name(area), &route);
+            (route, handles)
+        });
+        Self {
+            routes: routes.collect(),
+            unmatched,
+            counters,
+            durations,
+            connections: Connections::new(registry),
+            access: log.access,
+            slow: log.slow,
+        }
+    }
+
+    fn handles(&self, route: Option<&str>) -> &RouteHandles {
+        route
+            .and_then(|route| self.routes.get(route))
+            .unwrap_or(&self.unmatched)
+    }
+
+    fn log(&self, exchange: &Finished<'_>) {
+        let status = exchange.status.as_u16();
+        let failed = exchange.status.is_server_error();
+        let slow = exchange.duration >= self.slow;
+        if !(self.access || failed || slow) {
+            return;
+        }
+        let route = exchange.route.unwrap_or(UNMATCHED);
+        let method = METHODS[method_index(exchange.method)];
+        let millis = u64::try_from(exchange.duration.as_millis()).unwrap_or(u64::MAX);
+        let cause = exchange.extensions.get::<Cause>().map(ToString::to_string);
+        let (id, client, bytes) = (exchange.request_id, exchange.client, exchange.body_bytes);
+        macro_rules! record {
+            ($level:ident, $message:literal) => {
+                tracing::$level!(
+                    target: "watchword::access",
+                    request_id = %id, %client, method, route, status, millis, bytes,
+                    complete = exchange.complete, cause, $message
+                )
+            };
+        }
+        match (failed, slow) {
+            (true, _) => record!(error, "request failed"),
+            (false, true) => record!(warn, "request was slow"),
+            (false, false) => record!(info, "request"),
+        }
+    }
+}
+
+impl RouteHandles {
+    fn new(surface: &str, route: &str) -> Self {
+        Self {
+            counters: Default::default(),
+            duration: OnceLock::new(),
+            labels: [("surface", surface.to_owned()), ("route", route.to_owned())],
+        }
+    }
+
+    /// The counter of one method and class, made when it is first needed.
+    fn counter(
+        &self,
+        family: &Family<RequestLabels, Counter>,
+        method: usize,
+        class: usize,
+    ) -> &Counter {
+        self.counters[method][class].get_or_init(|| {
+            let [surface, route] = self.labels.clone();
+            let method = ("method", METHODS[method].to_owned());
+            family.get_or_create_owned(&[
+                surface,
+                route,
+                method,
+                ("status", CLASSES[class].to_owned()),
+            ])
+        })
+    }
+}
+
+/// What a metric calls an area.
+pub(crate) const fn area_name(area: Area) -> &'static str {
+    match area {
+        Area::Surface(surface) => surface.as_str(),
+        Area::WellKnown => "well_known",
+        Area::Docs => "docs",
+        Area::Dev => "dev",
+        Area::Admin => "admin",
+    }
+}
+
+impl Observer for Requests {
+    fn finished(&self, exchange: &Finished<'_>) {
+        let handles = self.handles(exchange.route);
+        let class = usize::from(exchange.status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+        handles
+            .counter(&self.counters, method_index(exchange.method), class)
+            .inc();
+        let duration = handles
+            .duration
+            .get_or_init(|| self.durations.get_or_create_owned(&handles.labels));
+        duration.observe(exchange.duration.as_secs_f64());
+        self.log(exchange);
+    }
+
+    fn connection(&self, event: ConnectionEvent) {
+        self.connections.note(event);
+    }
+}
+
+/// What happens to connections.
+struct Connections {
+    open: Gauge,
+    events: Family<[(&'static str, &'static str); 1], Counter>,
+    accepted: Counter,
+}
+
+impl Connections {
+    fn new(registry: &mut Registry) -> Self {
+        let connections = Self {
+            open: Gauge::default(),
+            events: Family::default(),
+            accepted: Counter::default(),
+        };
+        registry.register(
+            "http_connections_open",
+            "Open connections",
+            connections.open.clone(),
+        );
+        registry.register(
+            "http_connections_accepted",
+            "Connections accepted",
+            connections.accepted.clone(),
+        );
+        registry.register(
+            "http_connection_troubles",
+            "Connections that were refused or ended for a reason",
+            connections.events.clone(),
+        );
+        connections
+    }
+
+    fn note(&self, event: ConnectionEvent) {
+        let trouble = match event {
+            ConnectionEvent::Opened => {
+                self.accepted.inc();
+                self.open.inc();
+                return;
+            }
+            ConnectionEvent::Closed => {
+                self.open.dec();
+                return;
+            }
+            ConnectionEvent::RefusedFull => "refused_full",
+            ConnectionEvent::RefusedSource => "refused_source",
+            ConnectionEvent::AcceptFailed => "accept_failed",
+            ConnectionEvent::TlsFailed => "tls_failed",
+            ConnectionEvent::Malformed => "malformed",
+            ConnectionEvent::TimedOut(Stall::Handshake) => "slow_handshake",
+            ConnectionEvent::TimedOut(Stall::Head) => "slow_head",
+            ConnectionEvent::TimedOut(Stall::Body) => "slow_body",
+            ConnectionEvent::TimedOut(Stall::Request) => "slow_request",
+            ConnectionEvent::TimedOut(Stall::Write) => "slow_reader",
+            ConnectionEvent::TimedOut(Stall::Idle) => "idle",
+            _ => "other",
+        };
+        // Rare enough to be looked up.
+        self.events.get_or_create(&[("reason", trouble)]).inc();
+    }
+}
