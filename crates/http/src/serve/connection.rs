@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -22,8 +23,15 @@ use crate::client_address::ClientAddress;
 
 /// Most that a connection's read or write buffer grows to.
 const MAX_BUFFER: usize = 64 * 1024;
+/// Most of a request body that HTTP/2 takes in before a handler asks for it: of a stream, and of all
+/// streams of a connection. Bodies here are small; hyper's own megabyte would be an attacker's.
+const HTTP2_WINDOWS: (u32, u32) = (64 * 1024, 256 * 1024);
 /// Streams that this side may reset for protocol errors before it gives the connection up.
 const MAX_LOCAL_RESETS: usize = 100;
+
+/// How long after its accept a connection may still send its first byte although the server is shutting
+/// down: it may have been in the system's queue, its request behind it.
+const FIRST_BYTE: Duration = Duration::from_millis(500);
 
 /// What a connection's requests have in common.
 pub(super) struct Wire {
@@ -59,6 +67,8 @@ impl Dialects {
         http2.max_local_error_reset_streams(MAX_LOCAL_RESETS);
         http2.max_header_list_size(limits.header_bytes);
         http2.max_send_buf_size(MAX_BUFFER);
+        http2.initial_stream_window_size(HTTP2_WINDOWS.0);
+        http2.initial_connection_window_size(HTTP2_WINDOWS.1);
         Self {
             http1,
             http2,
@@ -157,11 +167,15 @@ impl Future for Connection {
                 Step::Over => return Poll::Ready(()),
                 Step::Waiting => {}
             }
+            let mut newcomer_until = None;
             match this.wire.serving.phase() {
                 Phase::Serving => {}
                 Phase::Draining => {
                     let untold = this.left_at.is_none();
-                    if untold && !this.wire.progress.has_partial_head() {
+                    let first_byte_due = *this.accepted + FIRST_BYTE;
+                    if this.state.is_silent() && Instant::now() < first_byte_due {
+                        newcomer_until = Some((first_byte_due, Stall::Idle));
+                    } else if untold && !this.wire.progress.has_partial_head() {
                         match this.state.as_mut().leave() {
                             Step::Changed => {
                                 *this.left_at = Some(Instant::now());
@@ -180,6 +194,7 @@ impl Future for Connection {
                 (StateProjection::Handshake { .. }, _) => {
                     Some((*this.accepted + timeouts.handshake, Stall::Handshake))
                 }
+                _ if newcomer_until.is_some() => newcomer_until,
                 (_, left_at) => match (this.wire.progress.stalls_at(timeouts), left_at) {
                     (Some((at, Stall::Idle)), Some(left_at)) => {
                         Some((at.min(left_at + LINGER), Stall::Idle))
@@ -271,6 +286,14 @@ impl State {
                 }
                 Step::Over
             }
+        }
+    }
+
+    /// Whether not a byte of the first request has arrived.
+    fn is_silent(&self) -> bool {
+        match self {
+            Self::Opening { stream } => !stream.as_ref().is_some_and(Stream::has_held),
+            _ => false,
         }
     }
 

@@ -180,10 +180,11 @@ impl Listener {
         }
 
         // Who is already in the queue was told by the system that it is connected.
-        while let Some((tcp, peer)) = poll_queue(&self.tcp).await {
-            admit(tcp, peer, &serving, certificates.as_deref());
+        if let Ok(tcp) = self.tcp.into_std() {
+            while let Ok((tcp, peer)) = next_in_queue(&tcp) {
+                admit(tcp, peer, &serving, certificates.as_deref());
+            }
         }
-        drop(self.tcp);
         serving.enter(Phase::Draining);
         let drain = serving.settings.timeouts.drain;
         if tokio::time::timeout(drain, serving.emptied()).await.is_ok() {
@@ -210,15 +211,12 @@ impl Drop for EndOnDrop {
     }
 }
 
-/// The next connection that the system has ready, without waiting.
-async fn poll_queue(tcp: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
-    std::future::poll_fn(|cx| {
-        std::task::Poll::Ready(match tcp.poll_accept(cx) {
-            std::task::Poll::Ready(Ok(accepted)) => Some(accepted),
-            _ => None,
-        })
-    })
-    .await
+/// The next connection that the system has ready, without waiting. Tokio's own `poll_accept` would not
+/// know of one that nobody has been woken for yet.
+fn next_in_queue(tcp: &std::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (tcp, peer) = tcp.accept()?;
+    tcp.set_nonblocking(true)?;
+    Ok((TcpStream::from_std(tcp)?, peer))
 }
 
 /// Accepts for ever. Trouble with one connection, or with all of them, never ends it.

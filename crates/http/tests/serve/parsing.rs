@@ -210,3 +210,24 @@ async fn a_body_left_unread_does_not_become_a_request() {
     assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
     assert_eq!(server.stage.reached(), 1);
 }
+
+#[tokio::test]
+async fn a_client_that_sends_everything_first_still_gets_to_read_the_answer() {
+    let server = Server::start(settings(patient())).await;
+    let too_large = "x".repeat(8 * 1024 * 1024);
+    let refused = format!("GET /hello HTTP/1.1\r\nHost: a\r\nX: {too_large}\r\n\r\n");
+    let unread = format!(
+        "POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{too_large}",
+        too_large.len()
+    );
+    for (request, status) in [(refused, "431"), (unread, "200")] {
+        let mut client = server.connect().await;
+        let all = client.write(request).await;
+        assert!(all, "it was heard out");
+        let answer = client.rest().await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+}

@@ -153,3 +153,17 @@ async fn nothing_accepted_under_load_is_dropped_by_a_shutdown() {
         "every request that began was answered"
     );
 }
+
+#[tokio::test]
+async fn who_is_in_the_queue_when_shutdown_begins_is_answered() {
+    let server = Server::start(settings(patient())).await;
+    server.is_alive().await;
+    // On this single thread the server does not get to accept before it hears of the shutdown.
+    let tcp = std::net::TcpStream::connect(server.address).unwrap();
+    std::io::Write::write_all(&mut &tcp, REQUEST.as_bytes()).unwrap();
+    server.shutdown.cancel();
+    tcp.set_nonblocking(true).unwrap();
+    let mut queued = crate::harness::Client(TcpStream::from_std(tcp).unwrap());
+    assert!(queued.rest().await.ends_with("hello"));
+    assert!(soon(server.task).await.unwrap().is_complete());
+}
