@@ -131,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_in_pieces_is_put_together() {
-        let pieces = ["{\"a\"", ":", "1}"].map(|piece| Ok::<_, std::io::Error>(piece));
+        let pieces = ["{\"a\"", ":", "1}"].map(Ok::<_, std::io::Error>);
         let body = Body::from_stream(futures_util::stream::iter(pieces));
         assert_eq!(
             read_body(&HeaderMap::new(), body).await.unwrap(),

@@ -379,7 +379,7 @@ mod tests {
         }
         let body = br#"{"n":60}"#;
         let told = faults(body, |members| {
-            assert_eq!(members.integer("n", 0..=600), Some(60))
+            assert_eq!(members.integer("n", 0..=600), Some(60));
         });
         assert!(told.is_empty());
     }
