@@ -302,3 +302,6 @@ pub enum InvalidRoute {
         kind: &'static str,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,3 +118,6 @@ impl<K: HttpKind> Provider for HttpProvider<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

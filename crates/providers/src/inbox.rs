@@ -131,3 +131,70 @@ impl Provider for InboxProvider {
         Outcome::accepted(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use watchword_core::fakes::SetClock;
+
+    use super::*;
+    use crate::samples;
+
+    fn inbox(most: usize) -> (Arc<KeptMessages>, InboxProvider) {
+        let kept = Arc::new(KeptMessages::new(most));
+        let clock = Arc::new(SetClock::default());
+        let provider = InboxProvider::new("box", Arc::clone(&kept), clock);
+        (kept, provider)
+    }
+
+    #[tokio::test]
+    async fn the_newest_messages_are_kept_newest_first() {
+        let (kept, provider) = inbox(2);
+        for body in ["first", "second", "third"] {
+            let mut message = samples::sms();
+            message.text = watchword_core::SecretText::new(body.to_owned());
+            let outcome = provider.send(&message, Instant::now()).await;
+            assert_eq!(outcome, Outcome::accepted(None));
+        }
+        let messages = kept.messages();
+        let bodies: Vec<_> = messages.iter().map(|one| one.body.expose()).collect();
+        assert_eq!(bodies, ["third", "second"]);
+        let newest = &messages[0];
+        assert_eq!(newest.code.expose(), samples::CODE);
+        assert_eq!(newest.to.canonical(), samples::NUMBER);
+        assert_eq!(newest.id.0.to_string(), samples::ID);
+        assert_eq!(
+            (newest.channel, newest.provider.as_str()),
+            (Channel::Sms, "box")
+        );
+        assert_eq!(newest.at, SetClock::default().now());
+        kept.clear();
+        assert!(kept.messages().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_watches_hears_of_every_change() {
+        let (kept, provider) = inbox(2);
+        let seen = kept.revision();
+        let idle = tokio::time::timeout(Duration::from_secs(60), kept.changed(seen)).await;
+        assert!(idle.is_err());
+        let watch = kept.changed(seen);
+        let act = async {
+            provider.send(&samples::sms(), Instant::now()).await;
+        };
+        let (after_send, ()) = tokio::join!(watch, act);
+        assert_ne!(after_send, seen);
+        kept.clear();
+        assert_ne!(kept.changed(after_send).await, after_send);
+    }
+
+    #[tokio::test]
+    async fn debug_output_of_the_inbox_shows_no_secret() {
+        let (kept, provider) = inbox(2);
+        provider.send(&samples::mail(), Instant::now()).await;
+        let shown = format!("{kept:?}");
+        assert!(!shown.contains(samples::CODE), "{shown}");
+        assert!(!shown.contains(samples::ADDRESS), "{shown}");
+    }
+}

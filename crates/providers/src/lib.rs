@@ -13,6 +13,8 @@ pub mod courier;
 pub mod http;
 mod inbox;
 mod provider;
+#[cfg(test)]
+mod samples;
 mod secret;
 mod settings;
 mod smtp;

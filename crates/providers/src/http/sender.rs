@@ -163,18 +163,17 @@ fn fault(error: &reqwest::Error, begun: &Begun) -> Outcome {
 pub(crate) fn tls_fault(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        // An I/O error hides what it wraps from `source`.
-        let wrapped = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        let tls = error
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| wrapped.and_then(|inner| inner.downcast_ref()));
-        match tls {
+        match error.downcast_ref::<rustls::Error>() {
             Some(rustls::Error::InvalidCertificate(_)) => return Some("certificate"),
             Some(_) => return Some("tls"),
-            None => cause = error.source(),
+            None => {}
         }
+        // `source` of an I/O error skips what it wraps, which may be another one.
+        let wrapped = error.downcast_ref().and_then(io::Error::get_ref);
+        cause = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     None
 }

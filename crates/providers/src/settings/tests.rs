@@ -1,1 +1,126 @@
+use watchword_core::fakes::SetClock;
 
+use super::*;
+
+const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn read(toml: &str) -> Result<ProviderSettings, String> {
+    toml::from_str(toml).map_err(|error| error.message().to_owned())
+}
+
+fn build(toml: &str) -> Result<Arc<dyn Provider>, String> {
+    let kept = Arc::new(KeptMessages::default());
+    Builder::new(Arc::new(SetClock::default()), Some(kept))
+        .build("first", &read(toml)?)
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn every_kind_is_read_and_built() {
+    let smtp = r#"
+        kind = "smtp"
+        url = "smtps://u:p@mail.example.com"
+        from = "Example <codes@example.com>"
+        timeout = "4s""#;
+    let webhook =
+        format!("kind = 'webhook'\nurl = 'https://hooks.example.com/otp'\nsecret = '{KEY} {KEY}'");
+    for (toml, kind) in [
+        (smtp, "smtp"),
+        (&webhook, "webhook"),
+        ("kind = 'inbox'", "inbox"),
+    ] {
+        let provider = build(toml).unwrap_or_else(|fault| panic!("{fault}"));
+        assert_eq!((provider.name(), provider.kind()), ("first", kind));
+        assert!(
+            ProviderSettings::KINDS
+                .iter()
+                .any(|(known, _)| *known == kind)
+        );
+        assert_eq!(read(toml).unwrap().kind(), kind);
+    }
+    assert_eq!(build(smtp).unwrap().timeout(), Some(Duration::from_secs(4)));
+}
+
+#[test]
+fn the_list_of_settings_is_the_one_that_is_read() {
+    for (kind, settings) in ProviderSettings::KINDS {
+        let fault = read(&format!("kind = '{kind}'\nnonsense = 1")).unwrap_err();
+        assert!(fault.contains("unknown field `nonsense`"), "{fault}");
+        for (setting, _) in settings {
+            assert!(fault.contains(&format!("`{setting}`")), "{kind}: {fault}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_kind_is_refused_with_the_known_ones() {
+    let fault = read("kind = 'sendmail'").unwrap_err();
+    for (kind, _) in ProviderSettings::KINDS {
+        assert!(fault.contains(kind), "{fault}");
+    }
+    assert!(read("url = 'x'").unwrap_err().contains("kind"));
+}
+
+#[test]
+fn a_wrong_setting_is_named_with_its_provider_and_never_shown() {
+    for (toml, part) in [
+        (
+            "kind = 'smtp'\nurl = 'smtp://u:hunter2@mail.example.com?tls=none'\nfrom = 'a@b.example'",
+            "providers.first: `url`",
+        ),
+        (
+            "kind = 'smtp'\nurl = 'smtps://mail.example.com'\nfrom = 'nobody'",
+            "providers.first: `from`",
+        ),
+        (
+            "kind = 'smtp'\nurl = 'smtps://mail.example.com'\nfrom = 'a@b.example'\nca_file = 'nowhere.pem'",
+            "providers.first: `ca_file` nowhere.pem",
+        ),
+        (
+            "kind = 'smtp'\nurl = 'smtps://mail.example.com'\nfrom = 'a@b.example'\ntimeout = '1ms'",
+            "providers.first: `timeout`",
+        ),
+        (
+            "kind = 'webhook'\nurl = 'http://hooks.example.com/hunter2'\nsecret = 'x'",
+            "providers.first: `url` is not https",
+        ),
+        (
+            "kind = 'webhook'\nurl = 'https://u:hunter2@hooks.example.com'\nsecret = 'x'",
+            "providers.first: `url` has a user",
+        ),
+        (
+            "kind = 'webhook'\nurl = 'not a url'\nsecret = 'x'",
+            "providers.first: `url` is not a URL",
+        ),
+        (
+            "kind = 'webhook'\nurl = 'https://hooks.example.com'\nsecret = 'whsec_hunter2'",
+            "providers.first: `secret`",
+        ),
+    ] {
+        let fault = build(toml)
+            .err()
+            .unwrap_or_else(|| panic!("{toml} was taken"));
+        assert!(fault.contains(part), "{fault}");
+        assert!(!fault.contains("hunter2"), "{fault}");
+    }
+}
+
+#[test]
+fn the_inbox_is_for_dev_mode() {
+    let settings = read("kind = 'inbox'").unwrap();
+    let mut serve = Builder::new(Arc::new(SetClock::default()), None);
+    let fault = serve.build("box", &settings).err().unwrap().to_string();
+    assert_eq!(fault, "providers.box: `kind` `inbox` is for dev mode only");
+}
+
+#[test]
+fn debug_output_of_settings_shows_no_secret() {
+    let smtp =
+        read("kind = 'smtp'\nurl = 'smtps://u:hunter2@mail.example.com'\nfrom = 'a@b.example'");
+    let webhook = read(&format!(
+        "kind = 'webhook'\nurl = 'https://x.example/hunter2'\nsecret = '{KEY}'"
+    ));
+    let shown = format!("{:?} {:?}", smtp.unwrap(), webhook.unwrap());
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(!shown.contains("MfKQ9r8"), "{shown}");
+}

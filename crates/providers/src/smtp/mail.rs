@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 pub(super) struct Mail {
     pub(super) from: Address,
     pub(super) to: Address,
-    pub(super) bytes: Zeroizing<Vec<u8>>,
+    /// The content with its dots doubled and its end marked (RFC 5321 section 4.5.2).
+    pub(super) content: Zeroizing<String>,
 }
 
 impl Mail {
@@ -57,24 +58,58 @@ impl Mail {
                     .body(text),
             ),
         };
-        let composed = composed
-            .map_err(|_| Outcome::new(Class::Misconfigured).with(Detail::Word("request")))?;
+        let broken = Outcome::new(Class::Misconfigured).with(Detail::Word("request"));
+        let composed = composed.map_err(|_| broken.clone())?;
+        let composed = String::from_utf8(composed.formatted()).map_err(|_| broken)?;
+        let composed = Zeroizing::new(composed);
         Ok(Self {
             from: from.email.clone(),
             to,
-            bytes: Zeroizing::new(composed.formatted()),
+            content: Zeroizing::new(on_the_wire(&composed)),
         })
     }
 }
+
+/// A mail as it follows DATA.
+fn on_the_wire(mail: &str) -> String {
+    // A few dots more than the mail has bytes, so that it is never moved and left behind.
+    let mut wire = String::with_capacity(mail.len() + mail.len() / 8 + 16);
+    for line in mail.strip_suffix("\r\n").unwrap_or(mail).split("\r\n") {
+        if line.starts_with('.') {
+            wire.push('.');
+        }
+        wire.push_str(line);
+        wire.push_str("\r\n");
+    }
+    wire.push_str(".\r\n");
+    wire
+}
+
+const NO_SENDER: &str =
+    "is not a sender; write it like codes@example.com or \"Example <codes@example.com>\"";
 
 /// Reads the sender that an operator configured.
 pub(super) fn sender(text: &str) -> Result<Mailbox, &'static str> {
     if text.chars().any(char::is_control) {
         return Err("has a control character");
     }
-    let mailbox: Mailbox = text.trim().parse().map_err(
-        |_| "is not a sender; write it like codes@example.com or \"Example <codes@example.com>\"",
-    )?;
+    let text = text.trim();
+    let (name, address) = match text.strip_suffix('>') {
+        Some(rest) => rest.rsplit_once('<').ok_or(NO_SENDER)?,
+        None => ("", text),
+    };
+    // A name is taken with quotes or without: a comma or dot in it needs them on the wire only.
+    let name = name.trim();
+    let unquoted = name
+        .strip_prefix('"')
+        .and_then(|name| name.strip_suffix('"'))
+        .unwrap_or(name);
+    if unquoted.contains(['"', '\\', '<', '>']) {
+        return Err(NO_SENDER);
+    }
+    let name = (!unquoted.is_empty()).then(|| unquoted.to_owned());
+    let address = Address::from_str(address.trim()).map_err(|_| NO_SENDER)?;
+    let mailbox = Mailbox::new(name, address);
     if !mailbox.email.domain().is_ascii() || !mailbox.email.user().is_ascii() {
         return Err("has an address beyond ASCII; write its domain as punycode");
     }
