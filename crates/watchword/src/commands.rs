@@ -5,6 +5,7 @@ mod client;
 mod dev;
 mod inspect;
 mod serve;
+mod trial;
 
 use std::path::{Path, PathBuf};
 

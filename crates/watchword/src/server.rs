@@ -25,7 +25,7 @@ use crate::delivery;
 use crate::failure::Failure;
 use crate::system::{SystemClock, SystemEntropy};
 use crate::telemetry::{
-    self, CountedDeliveries, CountedEvents, Logging, Metrics, Requests, TraceRequests, chain,
+    self, CountedDeliveries, CountedEvents, Logging, Metrics, Requests, TraceRequests,
 };
 
 /// Tells where the server listens.
@@ -116,9 +116,7 @@ async fn assemble(
     options.max_live = config.storage.max_live;
     let opening = watchword_stores::open(&config.storage.url, options);
     let store = tokio::select! {
-        opened = opening => opened.map_err(|error| {
-            Failure::refused(format!("storage.url: {}", chain(&error)))
-        })?,
+        opened = opening => opened.map_err(|error| Failure::from_error(&error))?,
         () = stop.cancelled() => return Err(Failure::refused("stopped before it was ready")),
     };
     metrics.watch_store(store.stats.clone());

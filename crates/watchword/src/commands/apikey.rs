@@ -52,8 +52,7 @@ fn open(store: &KeyStore) -> Result<SqliteApiKeys, Failure> {
              (storage.url = \"sqlite:watchword.db\")",
         ));
     };
-    SqliteApiKeys::open(path)
-        .map_err(|error| Failure::refused(format!("storage.url: {}", chain(&error))))
+    SqliteApiKeys::open(path).map_err(|error| Failure::from_error(&error))
 }
 
 struct Wanted {

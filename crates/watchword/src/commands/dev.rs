@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use watchword_core::Channel;
 use watchword_core::keys::SecretKey;
 
+use super::trial::try_out;
 use super::{runtime, tell_notes};
 use crate::cli::Dev;
 use crate::config::{
@@ -46,6 +47,8 @@ pub(super) fn run(args: &Dev) -> Result<(), Failure> {
             .secret_keys
             .push(secret_key(&args.data.join(KEY_FILE))?);
     }
+    try_out(&config, &given)?;
+    drop(given);
     let data = config.storage.url.path().map(Path::to_owned);
     let print = args.output.print_addresses;
     let manner = Manner {

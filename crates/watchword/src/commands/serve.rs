@@ -2,6 +2,7 @@
 
 use watchword_stores::StorageUrl;
 
+use super::trial::try_out;
 use super::{given_to_serve, runtime};
 use crate::cli::{File, Serve};
 use crate::config::{Mode, settle, storage_url};
@@ -12,6 +13,7 @@ use crate::server::{Manner, run as run_server};
 pub(super) fn run(args: &Serve) -> Result<(), Failure> {
     let given = given_to_serve(args.file.config.as_deref())?;
     let config = settle(&given, Mode::Serve)?;
+    try_out(&config, &given)?;
     drop(given);
     let print = args.output.print_addresses;
     let manner = Manner {

@@ -1,0 +1,551 @@
+//! Configurations that are refused, each with the one line that helps; and what `config show` says.
+
+use std::path::Path;
+
+use crate::server::{Said, call, folder, keygen, program, run};
+
+/// A mail provider that could be served.
+const MAIL: &str = "[channels]\nemail = [\"mail\"]\n[providers.mail]\nkind = \"smtp\"\n\
+    url = \"smtps://user:hunter2@mail.example.com\"\nfrom = \"codes@example.com\"\n";
+
+fn write(folder: &Path, text: &str) {
+    let key = keygen(folder);
+    std::fs::write(folder.join("watchword.toml"), text.replace("KEY", &key)).unwrap();
+}
+
+/// What `serve` and `config check` say about a configuration; they have to agree.
+fn refused(text: &str) -> String {
+    let folder = folder();
+    write(folder.path(), text);
+    let served = call(folder.path(), &["serve"]);
+    let checked = call(folder.path(), &["config", "check"]);
+    assert_eq!(
+        (served.code, checked.code),
+        (1, 1),
+        "{text}\n{}",
+        checked.out
+    );
+    assert_eq!(served.err, checked.err);
+    served.err
+}
+
+/// Each is refused by exactly one line, which begins with the program's name and ends so.
+#[test]
+fn each_mistake_is_refused_with_its_one_line() {
+    let with_mail = |text: &str| format!("secret_key = \"KEY\"\n{text}\n{MAIL}");
+    for (text, line) in [
+        (
+            MAIL.to_owned(),
+            "secret_key: is missing; make one with `watchword keygen`, and set it in the file, as \
+             WATCHWORD__SECRET_KEY, or as secret_key_file",
+        ),
+        (
+            format!("secret_key = \"a_very_secret_key_for_jwt\"\n{MAIL}"),
+            "secret_key: is not base64; make one with `watchword keygen` (watchword.toml:1)",
+        ),
+        (
+            format!("secret_key = \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"\n{MAIL}"),
+            "secret_key: is not random; make one with `watchword keygen` (watchword.toml:1)",
+        ),
+        (
+            with_mail("secret_keys = [\"KEY\"]"),
+            "secret_key: is given beside secret_keys; set one of the two (watchword.toml:1)",
+        ),
+        (
+            with_mail("defualt_region = \"US\""),
+            "defualt_region: unknown key; did you mean `default_region`? (watchword.toml:2)",
+        ),
+        (
+            with_mail("[storage]\nulr = \"memory:\""),
+            "storage.ulr: unknown key; did you mean `url`? (watchword.toml:3)",
+        ),
+        (
+            with_mail("[policy]\ncode_lenght = 6"),
+            "policy.code_lenght: unknown key; did you mean `code_length`? (watchword.toml:3)",
+        ),
+        (
+            with_mail("[policy]\nlimits = [{ per = \"source\", max = 1, windw = \"1h\" }]"),
+            "policy.limits.0.windw: unknown key; did you mean `window`? (watchword.toml:3)",
+        ),
+        (
+            with_mail("[storage]\nmax_live = \"many\""),
+            "storage.max_live: is a text where a whole number belongs (watchword.toml:3)",
+        ),
+        (
+            with_mail("[http]\nheader_timeout = \"soon\""),
+            "http.header_timeout: \"soon\" is not a span of time; write it like \"30s\", \"5m\" or \
+             \"1h\" (watchword.toml:3)",
+        ),
+        (
+            with_mail("[storage]\nurl = \"postgres://u:hunter2@h/d\""),
+            "storage.url: PostgreSQL and Redis come in a later release; this one has memory: and \
+             sqlite:FILE (watchword.toml:3)",
+        ),
+        (
+            with_mail("[storage]\nfallback = \"local\""),
+            "storage.fallback: `local` needs storage in PostgreSQL, which this release does not \
+             have (watchword.toml:3)",
+        ),
+        (
+            with_mail("default_region = \"ZZ\""),
+            "default_region: is not an ISO 3166 code of a country, such as US or DE \
+             (watchword.toml:2)",
+        ),
+        (
+            with_mail("trusted_proxies = [\"proxy.local\"]"),
+            "trusted_proxies: trusted proxy \"proxy.local\" is neither an IP address nor a network \
+             such as 10.0.0.0/8 (watchword.toml:2)",
+        ),
+        (
+            with_mail("public_url = \"otp.example.com\""),
+            "public_url: is not an address such as https://otp.example.com (watchword.toml:2)",
+        ),
+        (
+            with_mail("[policy]\ncode_length = 4"),
+            "policy.code_length: codes this short are guessed once in fewer than 10,000 \
+             verifications; make them longer or allow fewer attempts (watchword.toml:3)",
+        ),
+        (
+            with_mail("[surfaces.native]\nrequire_api_key = false"),
+            "surfaces.native.require_api_key: cannot be false: the native surface always needs a \
+             key outside dev mode (watchword.toml:3)",
+        ),
+        (
+            with_mail("[surfaces.auth]"),
+            "surfaces.auth: the surface `auth` comes in a later release; this one has native \
+             (watchword.toml:2)",
+        ),
+        (
+            with_mail("[[listeners]]\nbind = \"127.0.0.1:0\"\nsurfaces = [\"natvie\"]"),
+            "listeners.0.surfaces.0: unknown surface; did you mean `native`? (watchword.toml:4)",
+        ),
+        (
+            with_mail("[[listeners]]\nbind = \"127.0.0.1:0\"\nsurfaces = [\"native\", \"native\"]"),
+            "listeners.0.surfaces.1: `native` wants the same paths as `native` on 127.0.0.1:0; \
+             mount one of them elsewhere ([surfaces.native] mount = \"/prefix\") \
+             (watchword.toml:4)",
+        ),
+        (
+            with_mail(
+                "[[listeners]]\nbind = \"127.0.0.1:8\"\n[[listeners]]\nbind = \"127.0.0.1:8\"",
+            ),
+            "listeners.1.bind: is the address of another listener (watchword.toml:5)",
+        ),
+        (
+            with_mail("[[listeners]]\nbind = \"localhost\""),
+            "listeners.0.bind: invalid socket address syntax (watchword.toml:3)",
+        ),
+        (
+            with_mail("[admin]\nbind = \"here\""),
+            "admin.bind: is not an address such as 127.0.0.1:9090, or `none` (watchword.toml:3)",
+        ),
+        (
+            with_mail("[log]\nlevel = \"loud\""),
+            "log.level: is not one of error, warn, info, debug, trace (watchword.toml:3)",
+        ),
+        (
+            with_mail("[[apps]]\nname = \"Shop\""),
+            "apps.0.name: an app's name is 1 to 64 of a-z, 0-9, '-' and '_' (watchword.toml:3)",
+        ),
+        (
+            with_mail("[templates.texts]\ntext = \"no code\""),
+            "templates.texts.text: does not contain {code} (watchword.toml:3)",
+        ),
+        (
+            "secret_key = \"KEY\"\n".to_owned(),
+            "channels: no channel has a provider, so nothing could be delivered; name a provider, \
+             such as [channels] email = [\"mail\"] with [providers.mail] kind = \"smtp\"",
+        ),
+        (
+            "secret_key = \"KEY\"\n[channels]\nemail = []\n".to_owned(),
+            "channels.email: is empty: nothing could be delivered; name a provider or remove the \
+             line (watchword.toml:3)",
+        ),
+        (
+            format!(
+                "secret_key = \"KEY\"\n{}",
+                MAIL.replace("[\"mail\"]", "[\"mial\"]")
+            ),
+            "channels.email: unknown provider `mial`; did you mean `mail`? (watchword.toml:3)",
+        ),
+        (
+            format!(
+                "secret_key = \"KEY\"\n{}",
+                MAIL.replace("email =", "emial =")
+            ),
+            "channels.emial: unknown channel; did you mean `email`? (watchword.toml:3)",
+        ),
+        (
+            format!("secret_key = \"KEY\"\n{}", MAIL.replace("email =", "sms =")),
+            "channels.sms: the provider `mail` is of the kind smtp, which cannot carry sms",
+        ),
+        (
+            format!(
+                "secret_key = \"KEY\"\n{}",
+                MAIL.replace("\"smtp\"", "\"smpt\"")
+            ),
+            "providers.mail.kind: unknown kind; did you mean `smtp`? (watchword.toml:5)",
+        ),
+        (
+            format!(
+                "secret_key = \"KEY\"\n{}",
+                MAIL.replace("\"smtp\"", "\"twilio-sms\"")
+            ),
+            "providers.mail.kind: needs provider kind twilio-sms, which this release does not have \
+             (watchword.toml:5)",
+        ),
+        (
+            format!("secret_key = \"KEY\"\n{}", MAIL.replace("from =", "form =")),
+            "providers.mail.form: unknown key; did you mean `from`? (watchword.toml:7)",
+        ),
+        (
+            format!(
+                "secret_key = \"KEY\"\n{}",
+                MAIL.replace("smtps://", "ftp://")
+            ),
+            "providers.mail.url: ",
+        ),
+        (
+            "secret_key = \"KEY\"\n[channels]\nsms = [\"i\"]\n[providers.i]\nkind = \"inbox\"\n"
+                .to_owned(),
+            "providers.i.kind: `inbox` is for dev mode only: it shows codes to whoever asks \
+             (watchword.toml:5)",
+        ),
+        (
+            "secret_key = \"KEY\"\nthis is not TOML\n".to_owned(),
+            "is not valid TOML: ",
+        ),
+    ] {
+        let told = refused(&text);
+        let lines: Vec<_> = told.lines().collect();
+        assert_eq!(lines.len(), 1, "{text}\n{told}");
+        let whole = lines[0].strip_prefix("watchword: ").unwrap();
+        let fits = if line.ends_with(' ') {
+            whole.starts_with(line)
+        } else {
+            whole == line
+        };
+        assert!(fits, "{text}\nis told: {whole}\nand not: {line}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn several_mistakes_are_told_at_once() {
+    let told =
+        refused("secret_key = \"short\"\nfoo = 1\n[storage]\nulr = \"x\"\n[log]\nlevel = 3\n");
+    assert_eq!(told.lines().count(), 4, "{told}");
+}
+
+fn with_variables(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Said {
+    run(program(folder).args(args).envs(variables.iter().copied()))
+}
+
+#[test]
+fn the_environment_alone_is_enough_and_its_mistakes_are_named() {
+    let folder = folder();
+    let key = keygen(folder.path());
+    let good = [
+        ("WATCHWORD__SECRET_KEY", key.as_str()),
+        ("WATCHWORD__CHANNELS__EMAIL", "mail"),
+        ("WATCHWORD__PROVIDERS__MAIL__KIND", "smtp"),
+        (
+            "WATCHWORD__PROVIDERS__MAIL__URL",
+            "smtps://mail.example.com",
+        ),
+        ("WATCHWORD__PROVIDERS__MAIL__FROM", "codes@example.com"),
+        ("WATCHWORD__POLICY__CODE_LENGTH", "8"),
+        ("WATCHWORD__LISTENERS", "[{ bind = \"127.0.0.1:8081\" }]"),
+        ("WATCHWORD__TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1"),
+    ];
+    let checked = with_variables(folder.path(), &["config", "check"], &good);
+    assert_eq!(checked.code, 0, "{}", checked.err);
+    for (name, value, line) in [
+        (
+            "WATCHWORD__STORAGE__ULR",
+            "memory:",
+            "storage.ulr: unknown key; did you mean `url`? (WATCHWORD__STORAGE__ULR in the environment)",
+        ),
+        (
+            "WATCHWORD__POLICY__CODE_LENGTH",
+            "many",
+            "policy.code_length: is a text where a whole number belongs \
+             (WATCHWORD__POLICY__CODE_LENGTH in the environment)",
+        ),
+    ] {
+        let mut bad = good.to_vec();
+        bad.retain(|(known, _)| *known != name);
+        bad.push((name, value));
+        let checked = with_variables(folder.path(), &["config", "check"], &bad);
+        assert_eq!(
+            (checked.code, checked.err.trim_end()),
+            (1, format!("watchword: {line}").as_str())
+        );
+    }
+}
+
+#[test]
+fn the_names_of_the_replaced_services_work_as_they_are() {
+    let folder = folder();
+    let key = keygen(folder.path());
+    let dotenv = format!(
+        "SECRET_KEY={key}\nDATABASE_URL=sqlite:///./great_world.db\nOTP_EXPIRY_MINUTES=3\n\
+         OTP_CODE_LENGTH=7\nOTP_MAX_ATTEMPTS=4\nOTP_RESEND_COOLDOWN_SECONDS=45\n\
+         DEFAULT_FROM_EMAIL=codes@example.com\nEMAIL_HOST=mail.example.com\nEMAIL_PORT=587\n\
+         EMAIL_HOST_USER=me\nEMAIL_HOST_PASSWORD=hunter2\nEMAIL_USE_TLS=True\n\
+         ACCESS_TOKEN_EXPIRE_MINUTES=30\n"
+    );
+    std::fs::write(folder.path().join(".env"), dotenv).unwrap();
+    let shown = with_variables(
+        folder.path(),
+        &["config", "show"],
+        &[("OTP_CODE_LENGTH", "8")],
+    );
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    for (setting, origin) in [
+        ("secret_key = \"(redacted)\"", "SECRET_KEY in .env"),
+        (
+            "storage.url = \"sqlite:./great_world.db\"",
+            "DATABASE_URL in .env",
+        ),
+        ("policy.ttl = \"3m\"", "OTP_EXPIRY_MINUTES in .env"),
+        (
+            "policy.code_length = 8",
+            "OTP_CODE_LENGTH in the environment",
+        ),
+        ("policy.max_attempts = 4", "OTP_MAX_ATTEMPTS in .env"),
+        (
+            "policy.resend_cooldown = \"45s\"",
+            "OTP_RESEND_COOLDOWN_SECONDS in .env",
+        ),
+        (
+            "surfaces.native.policy.code_length = 8",
+            "OTP_CODE_LENGTH in the environment",
+        ),
+        (
+            "providers.email_env.url = \"(redacted)\"",
+            "EMAIL_HOST in .env",
+        ),
+        (
+            "providers.email_env.from = \"codes@example.com\"",
+            "DEFAULT_FROM_EMAIL in .env",
+        ),
+        ("channels.email = [\"email_env\"]", "EMAIL_HOST in .env"),
+        ("http.header_timeout = \"5s\"", "default"),
+    ] {
+        let found = shown.out.lines().any(|line| {
+            let mut parts = line.splitn(2, "  #");
+            parts.next().unwrap().trim_end() == setting
+                && parts.next().is_some_and(|from| from.trim() == origin)
+        });
+        assert!(found, "{setting} from {origin} is not in\n{}", shown.out);
+    }
+    assert!(
+        shown
+            .out
+            .contains("# native: 1 in 25,000,000 for each code"),
+        "{}",
+        shown.out
+    );
+    assert!(
+        shown.err.contains("ACCESS_TOKEN_EXPIRE_MINUTES"),
+        "{}",
+        shown.err
+    );
+    for secret in ["hunter2", key.as_str()] {
+        assert!(!shown.out.contains(secret) && !shown.err.contains(secret));
+    }
+}
+
+#[test]
+fn what_a_replaced_service_needs_and_this_release_lacks_is_told() {
+    let folder = folder();
+    write(folder.path(), &format!("secret_key = \"KEY\"\n{MAIL}"));
+    for (name, line) in [
+        (
+            "SMS_TWILIO_ACCOUNT_SID",
+            "needs provider kind twilio-sms, which this release does not have",
+        ),
+        (
+            "GUPSHUP_API_KEY",
+            "needs provider kind gupshup-whatsapp, which this release does not have",
+        ),
+        (
+            "REDIS_HOST",
+            "needs storage in Redis, which this release does not have",
+        ),
+        ("SUPABASE_URL", "into SUPABASE_DB_URL"),
+    ] {
+        let said = with_variables(folder.path(), &["config", "check"], &[(name, "x")]);
+        assert_eq!(said.code, 1);
+        assert!(
+            said.err.contains(name) && said.err.contains(line),
+            "{}",
+            said.err
+        );
+    }
+}
+
+/// Every setting there is can be given, and `config show` shows each with the line that set it.
+#[test]
+fn every_setting_is_shown_with_its_line() {
+    let folder = folder();
+    let text = r#"secret_keys = ["KEY", "KEY"]
+default_region = "US"
+public_url = "https://otp.example.com"
+trusted_proxies = ["10.0.0.0/8"]
+forwarding_header = "Forwarded"
+allow_weak_codes = true
+[storage]
+url = "sqlite:w.db"
+accounts_url = "sqlite:w.db"
+fallback = "none"
+max_live = 1000
+[[listeners]]
+bind = "127.0.0.1:8080"
+surfaces = ["native"]
+mount = "/otp"
+[admin]
+bind = "none"
+[policy]
+code_length = 5
+alphabet = "alphanumeric"
+ttl = "4m"
+max_attempts = 3
+resend_cooldown = "10s"
+failures_per_hour = 9
+failures_per_day = 19
+failures_in_a_row = 99
+limits = [{ per = "source", max = 7, window = "1h" }]
+[surfaces.native]
+require_api_key = true
+mount = "/x"
+strict_numbers = false
+[surfaces.native.policy]
+ttl = "3m"
+[[apps]]
+name = "shop"
+policy.ttl = "2m"
+templates.service = "Shop"
+[channels]
+email = ["mail"]
+[channels.sms]
+default = ["hook"]
+"+49" = ["hook"]
+[providers.mail]
+kind = "smtp"
+url = "smtps://u:hunter2@mail.example.com"
+from = "codes@example.com"
+timeout = "3s"
+[providers.hook]
+kind = "webhook"
+url = "https://hooks.example.com/hunter2"
+secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+[delivery]
+deadline = "8s"
+[templates]
+service = "Example"
+default_locale = "de"
+webotp_domain = "example.com"
+app_hash = "FA+9qCX9VSu"
+[templates.texts]
+subject = "Hello"
+[templates.locales.fr]
+text = "Votre code: {code}"
+[log]
+format = "json"
+level = "debug"
+access = true
+slow = "1s"
+[telemetry]
+otlp_endpoint = "http://127.0.0.1:4318"
+[http]
+handshake_timeout = "1s"
+header_timeout = "2s"
+body_timeout = "3s"
+request_timeout = "4s"
+write_timeout = "5s"
+idle_timeout = "6s"
+drain_timeout = "7s"
+connections = 10
+connections_per_source = 5
+header_bytes = 9000
+http2_streams = 50
+"#;
+    write(folder.path(), text);
+    let shown = call(folder.path(), &["config", "show"]);
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    for (index, line) in text.lines().enumerate() {
+        if line.starts_with('[') {
+            continue;
+        }
+        let origin = format!("watchword.toml:{}", index + 1);
+        let name = line
+            .split(['=', '.'])
+            .next()
+            .unwrap()
+            .trim()
+            .trim_matches('"');
+        let found = shown
+            .out
+            .lines()
+            .any(|shown| shown.contains(name) && shown.ends_with(&origin));
+        assert!(found, "{line} is not shown:\n{}", shown.out);
+    }
+    assert!(
+        !shown.out.contains("hunter2") && !shown.out.contains("whsec_"),
+        "{}",
+        shown.out
+    );
+    assert!(
+        shown.out.contains("# native, app shop: 1 in "),
+        "{}",
+        shown.out
+    );
+}
+
+#[test]
+fn secrets_come_from_files_that_not_everybody_may_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder();
+    let file = folder.path().join("key");
+    std::fs::write(&file, keygen(folder.path())).unwrap();
+    let text = format!("secret_key_file = \"{}\"\n{MAIL}", file.display());
+    std::fs::write(folder.path().join("watchword.toml"), text).unwrap();
+    for (mode, code) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let said = call(folder.path(), &["config", "check"]);
+        assert_eq!(said.code, code, "{mode:o} {}", said.err);
+    }
+}
+
+#[test]
+fn the_small_commands_do_what_they_say() {
+    let folder = folder();
+    assert_ne!(keygen(folder.path()), keygen(folder.path()));
+    let openapi: serde_json::Value =
+        serde_json::from_str(&call(folder.path(), &["openapi"]).out).unwrap();
+    assert_eq!(
+        openapi["openapi"].as_str().map(|version| &version[..3]),
+        Some("3.1")
+    );
+    assert!(
+        call(folder.path(), &["completions", "bash"])
+            .out
+            .contains("watchword")
+    );
+    assert!(
+        call(folder.path(), &["version"])
+            .out
+            .starts_with("watchword 0.")
+    );
+    write(folder.path(), &format!("secret_key = \"KEY\"\n{MAIL}"));
+    let migrated = call(folder.path(), &["migrate"]);
+    assert_eq!(migrated.code, 0, "{}", migrated.err);
+    assert!(call(folder.path(), &["migrate"]).out.contains("already"));
+    assert_eq!(
+        call(folder.path(), &["serve", "--config", "none.toml"]).code,
+        1
+    );
+    assert_eq!(call(folder.path(), &["sevre"]).code, 2);
+}

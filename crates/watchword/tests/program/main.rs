@@ -1,0 +1,16 @@
+//! The built program, from outside: what an operator and a caller see of it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "what fails here fails the test, in helper functions too"
+)]
+
+mod api_keys;
+mod configuration;
+mod crashes;
+mod dev_mode;
+mod leaks;
+mod mail;
+mod server;
+mod shutdown;
