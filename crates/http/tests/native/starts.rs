@@ -46,6 +46,18 @@ async fn a_start_answers_201_with_the_documented_members_and_no_more() {
 }
 
 #[tokio::test]
+async fn under_a_prefix_the_location_leads_back_to_the_verification() {
+    let mut world = World::new();
+    world.router = axum::Router::new().nest("/codes", world.router);
+    let started = world
+        .post("/codes/v1/verifications", json!({ "to": PHONE }))
+        .await;
+    let read = world.get(started.header("location")).await;
+    assert_eq!(read.body["id"], started.body["id"]);
+    world.get("/codes/v1/nothing").await.is(404, "not-found");
+}
+
+#[tokio::test]
 async fn metadata_comes_back_and_nothing_else_of_the_request_does() {
     let world = World::new();
     let body = json!({

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request};
+use axum::extract::{OriginalUri, Path, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
@@ -25,6 +25,8 @@ pub(super) struct Call {
     pub(super) caller: Caller,
     pub(super) client: ClientAddress,
     pub(super) body: Bytes,
+    /// What was asked for, with whatever prefix this surface is mounted under.
+    pub(super) uri: Uri,
 }
 
 /// What has to go on when the client hangs up.
@@ -47,6 +49,7 @@ where
     F: Future<Output = Result<Response, Problem>>,
 {
     let (parts, _) = request.into_parts();
+    let uri = asked_for(&parts);
     let admitted = admit(&app, &parts, scope).await;
     let answer = match admitted {
         Ok((caller, client)) => {
@@ -56,6 +59,7 @@ where
                 caller,
                 client,
                 body,
+                uri,
             })
             .await
         }
@@ -92,16 +96,17 @@ where
             caller,
             client,
             body,
+            uri: asked_for(&parts),
         };
-        Ok((parts.method, parts.uri, key, call))
+        Ok((parts.method, key, call))
     };
-    let (method, uri, key, call) = match prepared.await {
+    let (method, key, call) = match prepared.await {
         Ok(prepared) => prepared,
         Err(problem) => return problem.into_response(),
     };
     match key {
         Some(key) => {
-            let repeated = run_once(method, uri, key, call, work);
+            let repeated = run_once(method, key, call, work);
             finish(tokio::spawn(repeated.in_current_span())).await
         }
         None if hangup == Hangup::IsIgnored => {
@@ -114,7 +119,6 @@ where
 
 async fn run_once<F>(
     method: Method,
-    uri: Uri,
     key: IdempotencyKey,
     call: Call,
     work: impl FnOnce(Call) -> F,
@@ -122,11 +126,8 @@ async fn run_once<F>(
 where
     F: Future<Output = Result<Response, Problem>>,
 {
-    let (app, caller, body) = (
-        Arc::clone(&call.app),
-        call.caller.clone(),
-        call.body.clone(),
-    );
+    let (app, caller) = (Arc::clone(&call.app), call.caller.clone());
+    let (body, uri) = (call.body.clone(), call.uri.clone());
     let request = Fingerprinted {
         method: method.as_str(),
         path: uri.path(),
@@ -167,6 +168,12 @@ async fn admit(app: &App, parts: &Parts, scope: Scope) -> Result<(Caller, Client
         )
     })?;
     Ok((caller, client))
+}
+
+/// The path as the client wrote it: a surface that is mounted under a prefix sees its own part only.
+fn asked_for(parts: &Parts) -> Uri {
+    let original = parts.extensions.get::<OriginalUri>();
+    original.map_or_else(|| parts.uri.clone(), |OriginalUri(uri)| uri.clone())
 }
 
 fn not_json() -> Problem {

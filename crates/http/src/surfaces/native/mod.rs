@@ -180,6 +180,7 @@ async fn start(call: Call) -> Result<Response, Problem> {
         app,
         caller,
         client,
+        uri,
         ..
     } = call;
     let asking = Asking::at(SurfaceKind::Native, client, end_user_ip);
@@ -207,7 +208,7 @@ async fn start(call: Call) -> Result<Response, Problem> {
         StatusCode::CREATED,
         &VerificationView::of(&sent.overview, &policy),
     );
-    if let Ok(location) = HeaderValue::try_from(format!("/v1/verifications/{id}")) {
+    if let Ok(location) = HeaderValue::try_from(format!("{}/{id}", uri.path())) {
         response.headers_mut().insert(LOCATION, location);
     }
     tell_limits(&mut response, &policy, own, sent.standing);
