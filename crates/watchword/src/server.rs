@@ -186,7 +186,11 @@ async fn serve(
         expose_codes: manner.expose_codes,
         told: Told::default(),
     });
-    signals.reload_on_hangup(bound.certificates());
+    if is_dev {
+        signals.stop_on_hangup(stop.clone());
+    } else {
+        signals.reload_on_hangup(bound.certificates());
+    }
     let mut listeners = JoinSet::new();
     for (listener, settings) in bound.api.into_iter().zip(&config.listeners) {
         let mut router = router(&app, settings);

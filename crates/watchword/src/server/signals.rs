@@ -60,6 +60,15 @@ impl Signals {
             }
         });
     }
+
+    /// SIGHUP, which comes when its terminal is closed, ends a server in dev mode.
+    pub(super) fn stop_on_hangup(mut self, stop: CancellationToken) {
+        tokio::spawn(async move {
+            if self.hangup.recv().await.is_some() {
+                stop.cancel();
+            }
+        });
+    }
 }
 
 /// Elsewhere only Ctrl-C ends the server.
@@ -78,4 +87,6 @@ impl Signals {
     }
 
     pub(super) fn reload_on_hangup(self, _: Vec<Arc<Certificates>>) {}
+
+    pub(super) fn stop_on_hangup(self, _: CancellationToken) {}
 }

@@ -181,3 +181,37 @@ async fn the_client_commands_talk_to_a_running_server() {
     assert_eq!(nobody.code, 3);
     assert!(nobody.err.contains("watchword dev"), "{}", nobody.err);
 }
+
+#[tokio::test]
+async fn what_happens_is_counted_where_prometheus_finds_it() {
+    let folder = folder();
+    let server = Server::dev(folder.path(), &[]);
+    let caller = Caller::new(&server, None);
+    let id = caller.start("ada@example.com").await.id();
+    let code = caller.code("ada@example.com").await;
+    caller.check(&id, &another(&code)).await;
+    caller.check(&id, &code).await;
+    caller.get("/nothing/here").await;
+    let page = caller.get(&format!("{}/metrics", server.admin)).await;
+    assert_eq!(page.status, 200);
+    let checks = "route=\"/v1/verifications/{id}/check\",method=\"POST\"";
+    for line in [
+        "watchword_verifications_started_total{channel=\"email\"} 1".to_owned(),
+        "watchword_verifications_approved_total{channel=\"email\"} 1".to_owned(),
+        "watchword_checks_failed_total{reason=\"incorrect\"} 1".to_owned(),
+        format!("watchword_http_requests_total{{surface=\"native\",{checks},status=\"2xx\"}} 1"),
+        format!("watchword_http_requests_total{{surface=\"native\",{checks},status=\"4xx\"}} 1"),
+        "watchword_http_requests_total{surface=\"unmatched\",route=\"unmatched\",method=\"GET\",status=\"4xx\"} 1".to_owned(),
+        "watchword_deliveries_total{provider=\"inbox\",channel=\"email\",outcome=\"accepted\"} 1".to_owned(),
+        "watchword_provider_available{provider=\"inbox\"} 1".to_owned(),
+        "watchword_store_verifications 1".to_owned(),
+        format!("watchword_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
+    ] {
+        assert!(page.text.lines().any(|found| found == line), "{line} is not in\n{}", page.text);
+    }
+    assert!(page.text.ends_with("# EOF\n"));
+    for (path, word) in [("livez", "alive"), ("readyz", "ready")] {
+        let answer = caller.get(&format!("{}/{path}", server.admin)).await;
+        assert_eq!((answer.status, answer.text.trim()), (200, word));
+    }
+}

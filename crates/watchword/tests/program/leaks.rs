@@ -119,6 +119,10 @@ fn the_search_finds_a_secret_however_it_is_spelled() {
     assert!(!holds(b"+1202555012", secret));
 }
 
+/// The example of W3C Trace Context, and its trace id.
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const TRACE: [u8; 16] = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes();
+
 /// Every kind of request there is, with right and wrong codes, resends, repeats and refusals, at
 /// the most verbose log level, with traces. Codes have ten digits here, so that none of them is
 /// in a time stamp by chance.
@@ -175,6 +179,7 @@ async fn nothing_written_holds_a_code_a_key_or_a_full_recipient() {
         let right = json!({ "code": code, "binding": { "amount": 10.0 } });
         let once = [
             ("idempotency-key", "\"check-of-this-recipient-\""),
+            ("traceparent", PARENT),
             ("x-request-id", to),
         ];
         for _ in 0..2 {
@@ -233,7 +238,11 @@ async fn nothing_written_holds_a_code_a_key_or_a_full_recipient() {
         "{codes:?}"
     );
     let spans = collector.bodies();
-    assert!(!spans.is_empty(), "no traces arrived");
+    let continued = |span: &Vec<u8>| span.windows(16).any(|id| id == TRACE);
+    assert!(
+        spans.iter().any(continued),
+        "the caller's trace was not continued"
+    );
 
     // The configuration itself holds secrets, and the log is looked at when it is complete.
     let skipped = |path: &std::path::Path| path.ends_with("watchword.toml");

@@ -12,5 +12,7 @@ mod crashes;
 mod dev_mode;
 mod leaks;
 mod mail;
+mod refusals;
 mod server;
 mod shutdown;
+mod tls;
