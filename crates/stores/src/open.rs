@@ -21,8 +21,8 @@ use crate::worker::Worker;
 pub struct OpenOptions {
     /// How many verifications may be held at a time (`storage.max_live`).
     pub max_live: usize,
-    /// A snapshot is made when the journal has grown by so many bytes, or by as many as the last
-    /// snapshot has, whichever is more. The default is 64 MiB.
+    /// A snapshot is made when the journal has grown by so many bytes, or by half as many as the
+    /// last snapshot has, whichever is more. The default is 64 MiB.
     pub snapshot_after: u64,
     /// The keys of the server: a file that was made under others is refused.
     pub keys: Arc<KeyRing>,

@@ -257,3 +257,120 @@ impl ApiKeyStore for SqliteApiKeys {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use watchword_core::ApiKey;
+    use watchword_core::fakes::SeededEntropy;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+    fn key(seed: u64) -> (ApiKey, ApiKeyRecord) {
+        let key = ApiKey::generate(&SeededEntropy::new(seed)).unwrap();
+        let record = ApiKeyRecord::of(
+            &key,
+            format!("key {seed}"),
+            AppId::default(),
+            Scope::USUAL.to_vec(),
+            Timestamp::from_millis(NOW.as_millis() + seed),
+            None,
+        );
+        (key, record)
+    }
+
+    fn open() -> (tempfile::TempDir, SqliteApiKeys) {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = SqliteApiKeys::open(&folder.path().join("watchword.db")).unwrap();
+        (folder, keys)
+    }
+
+    fn beside(folder: &tempfile::TempDir) -> SqliteApiKeys {
+        SqliteApiKeys::open(&folder.path().join("watchword.db")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_key_is_read_back_as_it_was_added_oldest_first() {
+        let (folder, keys) = open();
+        let (_, second) = key(2);
+        let (_, mut first) = key(1);
+        first.expires_at = Some(NOW.plus(Duration::from_mins(5)));
+        first.scopes = Scope::ALL.to_vec();
+        keys.add(second.clone()).await.unwrap();
+        keys.add(first.clone()).await.unwrap();
+        for keys in [keys, beside(&folder)] {
+            assert_eq!(keys.find(&first.id).await.unwrap(), Some(first.clone()));
+            assert_eq!(keys.list().await.unwrap(), [first.clone(), second.clone()]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_is_revoked_once_and_found_revoked() {
+        let (_folder, keys) = open();
+        let (key, record) = key(1);
+        keys.add(record.clone()).await.unwrap();
+        assert!(keys.revoke(&record.id, NOW).await.unwrap());
+        assert!(!keys.revoke(&record.id, NOW).await.unwrap());
+        let found = keys.find(&record.id).await.unwrap().unwrap();
+        assert_eq!(found.revoked_at, Some(NOW));
+        assert!(!found.admits(&key, NOW));
+    }
+
+    #[tokio::test]
+    async fn what_another_process_adds_or_revokes_is_noticed() {
+        let (folder, server) = open();
+        let (_, record) = key(1);
+        let command = beside(&folder);
+        command.add(record.clone()).await.unwrap();
+        server.inner.refresh().unwrap();
+        assert!(server.find(&record.id).await.unwrap().is_some());
+        command.revoke(&record.id, NOW).await.unwrap();
+        server.inner.refresh().unwrap();
+        let found = server.find(&record.id).await.unwrap().unwrap();
+        assert_eq!(found.revoked_at, Some(NOW));
+    }
+
+    #[tokio::test]
+    async fn changes_are_noticed_by_themselves() {
+        let (folder, server) = open();
+        let (_, record) = key(1);
+        beside(&folder).add(record.clone()).await.unwrap();
+        while server.find(&record.id).await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_same_id_is_added_once() {
+        let (_folder, keys) = open();
+        let (_, record) = key(1);
+        keys.add(record.clone()).await.unwrap();
+        assert!(keys.add(record).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_row_that_is_no_key_admits_nobody_and_harms_no_other() {
+        let (folder, keys) = open();
+        let (_, record) = key(1);
+        keys.add(record.clone()).await.unwrap();
+        let other = Connection::open(folder.path().join("watchword.db")).unwrap();
+        other
+            .execute_batch("INSERT INTO api_key VALUES ('x', 'n', 'a', '', x'00', 1, NULL, NULL)")
+            .unwrap();
+        keys.inner.refresh().unwrap();
+        assert_eq!(keys.list().await.unwrap(), [record]);
+    }
+
+    #[tokio::test]
+    async fn keys_that_cannot_be_read_for_long_admit_nobody() {
+        let (_folder, keys) = open();
+        let (_, record) = key(1);
+        keys.add(record.clone()).await.unwrap();
+        // A connection that others use blocks the thread that refreshes.
+        let _held = keys.inner.connection.lock();
+        let long_ago = Instant::now().checked_sub(BELIEVED * 2).unwrap();
+        keys.inner.cache.write().read_at = long_ago;
+        assert!(keys.keys().is_err());
+    }
+}

@@ -27,8 +27,8 @@ const TRIES: usize = 6;
 
 /// How a log stands after a checkpoint.
 #[derive(Clone, Copy, Debug, Default)]
-struct Log {
-    pages: i64,
+pub(super) struct Log {
+    pub(super) pages: i64,
     moved: i64,
 }
 
@@ -63,7 +63,8 @@ pub(super) fn start(shared: Arc<Shared>, connection: Connection) -> std::io::Res
     })
 }
 
-fn checkpoint(connection: &Connection, shared: &Shared) -> rusqlite::Result<Log> {
+/// Moves what there is, and lets a long log start anew.
+pub(super) fn checkpoint(connection: &Connection, shared: &Shared) -> rusqlite::Result<Log> {
     let mut log = passive(connection)?;
     if log.pages < LONG {
         return Ok(log);

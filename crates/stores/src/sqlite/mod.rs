@@ -9,6 +9,8 @@ mod journal;
 mod replay;
 mod schema;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::Path;

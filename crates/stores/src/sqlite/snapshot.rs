@@ -23,6 +23,8 @@ use crate::worker::{Pulse, Worker};
 pub(super) const CHUNK: usize = 256 << 10;
 /// How much is deleted in one transaction.
 const PORTION: i64 = 1 << 20;
+/// Beyond so many bytes, a last snapshot takes longer to make than it saves.
+const LONGEST_LAST: u64 = 256 << 20;
 /// How often it looks whether a snapshot is due.
 const LOOK: Duration = Duration::from_millis(250);
 /// After a snapshot failed, usually as the disk is full.
@@ -81,7 +83,7 @@ pub(super) enum SnapshotError {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Clean,
     Dump,
     Publish,
@@ -133,6 +135,12 @@ impl Compaction {
             sent: 0,
             through: 0,
         }
+    }
+
+    /// Where it stands.
+    #[cfg(test)]
+    pub(super) const fn phase(&self) -> Phase {
+        self.phase
     }
 
     /// Whether it counts already, though the pruning may not be through.
@@ -303,13 +311,15 @@ fn prune_journal(connection: &Connection, base: u64) -> rusqlite::Result<bool> {
 /// Whether the journal has grown so long that a start would notice.
 fn is_due(shared: &Shared, after: u64) -> bool {
     let snapshot = shared.counts.snapshot_bytes.load(Ordering::Relaxed);
-    shared.counts.journal_bytes() > after.max(snapshot)
+    shared.counts.journal_bytes() > after.max(snapshot / 2)
 }
 
-/// Whether a snapshot before the end makes the next start quicker by something.
+/// Whether a snapshot before the end makes the next start quicker by something, and the end not
+/// slower by much.
 pub(super) fn is_worth_it(shared: &Shared) -> bool {
     let snapshot = shared.counts.snapshot_bytes.load(Ordering::Relaxed);
-    shared.counts.journal_bytes() > (snapshot / 4).max(1 << 20)
+    let journal = shared.counts.journal_bytes();
+    journal > (snapshot / 4).max(1 << 20) && snapshot + journal < LONGEST_LAST
 }
 
 /// Starts the thread that makes snapshots when they are due.

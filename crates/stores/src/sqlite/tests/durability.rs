@@ -1,0 +1,125 @@
+//! Nothing is answered before it is durable, and what waits together becomes durable together.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::*;
+
+#[tokio::test]
+async fn a_step_is_not_answered_before_it_is_on_disk() {
+    let fixture = Fixture::new();
+    let held = fixture.hold_writer();
+    let mut step = pin!(fixture.start(1));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(step.as_mut().poll(&mut context).is_pending());
+    assert!(fixture.crash().embedded.store.is_empty());
+    drop(held);
+    step.await.unwrap();
+    assert_eq!(fixture.crash().rows(), fixture.rows());
+    assert_eq!(fixture.embedded.store.len(), 1);
+}
+
+#[tokio::test]
+async fn even_a_look_waits_for_what_it_saw() {
+    let fixture = Fixture::new();
+    let held = fixture.hold_writer();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut step = pin!(fixture.start(1));
+    assert!(step.as_mut().poll(&mut context).is_pending());
+    let app = AppId::default();
+    let mut look = pin!(
+        fixture
+            .embedded
+            .store
+            .get(&app, handle(1), fixture.clock.now())
+    );
+    assert!(matches!(look.as_mut().poll(&mut context), Poll::Pending));
+    drop(held);
+    assert!(look.await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn steps_that_wait_together_share_one_transaction() {
+    let fixture = Fixture::new();
+    let held = fixture.hold_writer();
+    let steps = join_all((0..300).map(|number| fixture.start(number)));
+    let mut steps = pin!(steps);
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(steps.as_mut().poll(&mut context).is_pending());
+    drop(held);
+    assert!(steps.await.iter().all(Result::is_ok));
+    let stats = fixture.embedded.stats()();
+    assert_eq!((stats.journal_records, stats.journal_groups), (300, 1));
+}
+
+#[tokio::test]
+async fn what_a_clean_end_leaves_is_a_snapshot_and_the_next_start_finds_it() {
+    let fixture = Fixture::new();
+    fixture.start_all(0..4000).await;
+    let rows = fixture.rows();
+    let (path, clock) = (fixture.path(), Arc::clone(&fixture.clock));
+    let Fixture {
+        folder, embedded, ..
+    } = fixture;
+    embedded.close();
+    assert_eq!(
+        fs::metadata(path.with_extension("db-wal")).map_or(0, |log| log.len()),
+        0
+    );
+    let embedded = open(&path, &clock).unwrap();
+    let stats = embedded.stats()();
+    assert_eq!(stats.journal_bytes, 0);
+    assert!(stats.snapshot_bytes > 0);
+    let again = Fixture {
+        folder,
+        embedded,
+        clock,
+    };
+    assert_eq!(again.rows(), rows);
+}
+
+#[tokio::test]
+async fn a_closed_store_refuses_and_never_hangs() {
+    let fixture = Fixture::new();
+    fixture.start(1).await.unwrap();
+    let store = Arc::clone(&fixture.embedded.store);
+    fixture.embedded.close();
+    assert!(store.ready().await.is_err());
+    let step = store.start(start_step(2), fixture.clock.now());
+    assert!(step.await.is_err());
+}
+
+#[tokio::test]
+async fn what_expired_meanwhile_is_left_out_at_the_start() {
+    let fixture = Fixture::new();
+    fixture.start_all(0..10).await;
+    fixture.clock.advance(Duration::from_mins(60 * 24 * 30));
+    fixture.start(10).await.unwrap();
+    let after = fixture.crash();
+    assert_eq!(after.embedded.store.len(), 1);
+}
+
+#[tokio::test]
+async fn a_log_that_is_never_at_rest_starts_anew_all_the_same() {
+    let fixture = Fixture::new();
+    let beside = schema::connect(&DatabaseFile::find_or_create(&fixture.path()).unwrap()).unwrap();
+    let store = &fixture.embedded.store;
+    let heavy = |number| {
+        let mut step = start_step(number);
+        step.details = Sealed::from_bytes(&[7; 20_000]);
+        store.start(step, fixture.clock.now())
+    };
+    let mut number = 0;
+    // 20 MiB of changes are more than a log may hold before it is to start anew.
+    while fixture.embedded.stats()().journal_bytes < 20 << 20 {
+        let steps = join_all((number..number + 50).map(heavy));
+        assert!(steps.await.iter().all(Result::is_ok));
+        number += 50;
+    }
+    checkpoint::checkpoint(&beside, fixture.shared()).unwrap();
+    fixture.start(number).await.unwrap();
+    let log = checkpoint::checkpoint(&beside, fixture.shared()).unwrap();
+    assert!(log.pages < 4096, "the log has {} pages", log.pages);
+    assert_eq!(fixture.crash().rows(), fixture.rows());
+}

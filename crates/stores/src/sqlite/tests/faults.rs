@@ -1,0 +1,119 @@
+//! A disk that is full: refuse, keep what was promised, and go on by itself.
+
+use watchword_core::StoreError;
+
+use super::*;
+
+/// Fills the file with something that is not ours, and lets it grow no further.
+fn fill_disk(fixture: &Fixture) {
+    let other = fixture.connection();
+    other
+        .execute_batch("CREATE TABLE filler (a); INSERT INTO filler VALUES (zeroblob(4000000));")
+        .unwrap();
+    let limit = journal::Work::Outside(Box::new(|writer| {
+        let pages: i64 = writer.pragma_query_value(None, "page_count", |row| row.get(0))?;
+        // The setting answers with a row, so this is a query.
+        writer.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+    }));
+    assert!(fixture.shared().chore(limit).is_ok());
+}
+
+/// Somebody deletes what filled it.
+fn free_disk(fixture: &Fixture) {
+    fixture
+        .connection()
+        .execute_batch("PRAGMA busy_timeout = 10000; DROP TABLE filler;")
+        .unwrap();
+}
+
+/// Starts verifications until one is refused; its number.
+async fn start_until_refused(fixture: &Fixture) -> u64 {
+    for number in 0.. {
+        match fixture.start(number).await {
+            Ok(()) => {}
+            Err(StoreError::Unavailable(_)) => return number,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    unreachable!("no disk is endless");
+}
+
+/// The writer tries again by itself; nobody nudges it.
+async fn until_ready(fixture: &Fixture) {
+    while fixture.embedded.store.ready().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_steps_until_there_is_room_again() {
+    let fixture = Fixture::new();
+    fill_disk(&fixture);
+    let refused = start_until_refused(&fixture).await;
+    assert!(fixture.embedded.store.ready().await.is_err());
+    assert!(fixture.embedded.stats()().refusing);
+    let before = fixture.rows();
+    let step = fixture
+        .embedded
+        .store
+        .check(wrong_check(0), fixture.clock.now());
+    assert!(matches!(step.await, Err(StoreError::Unavailable(_))));
+    assert_eq!(fixture.rows(), before, "a refused step changed something");
+    let after_power_loss = fixture.crash();
+    assert_eq!(after_power_loss.embedded.store.len() as u64, refused);
+
+    free_disk(&fixture);
+    until_ready(&fixture).await;
+    fixture.start(refused + 1).await.unwrap();
+    assert!(!fixture.embedded.stats()().refusing);
+    // The refused one was tried again with the rest, and nothing came twice or half.
+    assert_eq!(fixture.embedded.store.len() as u64, refused + 2);
+    assert_eq!(fixture.crash().rows(), fixture.rows());
+}
+
+#[tokio::test]
+async fn a_snapshot_in_the_making_gives_way_to_the_steps_when_the_disk_is_full() {
+    let fixture = Fixture::new();
+    // Large enough that an image needs more room than a step.
+    fixture.start_all(0..2000).await;
+    fill_disk(&fixture);
+    let clock = Arc::clone(&fixture.embedded.clock);
+    let store = Arc::clone(&fixture.embedded.store);
+    let head = Mutex::new(Head::default());
+    let shared = Arc::clone(fixture.shared());
+    let made = tokio::task::spawn_blocking(move || {
+        let made = snapshot::make(&store, &clock, &head, || false);
+        (made.is_err(), *head.lock())
+    });
+    assert_eq!(made.await.unwrap(), (true, Head::default()));
+    assert!(!shared.is_refusing(), "the steps suffer for the snapshot");
+    assert_eq!(fixture.crash().rows(), fixture.rows());
+}
+
+#[tokio::test]
+async fn no_snapshot_counts_while_what_it_holds_is_not_in_the_journal() {
+    let fixture = Fixture::new();
+    fixture.start_all(0..10).await;
+    let mut making = Compaction::begin(
+        Arc::clone(&fixture.embedded.store),
+        Arc::clone(&fixture.embedded.clock),
+        Head::default(),
+    );
+    while making.phase() != snapshot::Phase::Publish {
+        assert!(making.step().unwrap());
+    }
+    fill_disk(&fixture);
+    start_until_refused(&fixture).await;
+    assert!(making.step().is_err());
+    assert_eq!(Head::load(&fixture.connection()).unwrap(), Head::default());
+}
+
+#[tokio::test]
+async fn a_storage_that_ends_while_the_disk_is_full_ends_and_loses_nothing_acknowledged() {
+    let fixture = Fixture::new();
+    fill_disk(&fixture);
+    let refused = start_until_refused(&fixture).await;
+    let (_folder, path, clock) = fixture.abandon();
+    let again = open(&path, &clock).unwrap();
+    assert_eq!(again.store.len() as u64, refused);
+}
