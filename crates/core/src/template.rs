@@ -99,8 +99,8 @@ pub struct Occasion<'a> {
     pub purpose: &'a Purpose,
     /// The language that was asked for; without one the default language is taken.
     pub locale: Option<&'a Locale>,
-    /// How long the code still lives. Messages say it in whole minutes, rounded down, or in
-    /// seconds below a minute.
+    /// How long the code still lives. Messages say it in whole minutes, forgiving the seconds that
+    /// the message took to leave, or in seconds below a minute.
     pub lifetime: Duration,
 }
 

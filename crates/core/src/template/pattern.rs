@@ -53,7 +53,7 @@ pub(super) struct Values {
 
 impl Values {
     pub(super) fn new(service: &str, occasion: &Occasion<'_>, builtin: &Builtin) -> Self {
-        let minutes = (occasion.lifetime.as_secs() / 60).max(1);
+        let minutes = whole_minutes(occasion.lifetime).max(1);
         let purpose = value::purpose(builtin, occasion.purpose);
         let named = !occasion.purpose.is_default() && !purpose.is_empty();
         Self {
@@ -82,12 +82,19 @@ impl Values {
     }
 }
 
-/// A span in the words of a language, never longer than it is.
+/// What a message may overstate: a code of five minutes has a little less left when its message
+/// leaves, and "4 minutes" would make everybody wonder.
+const HAND_OVER: Duration = Duration::from_secs(5);
+
+fn whole_minutes(span: Duration) -> u64 {
+    span.saturating_add(HAND_OVER).as_secs() / 60
+}
+
+/// A span in the words of a language, longer than it is by [`HAND_OVER`] at most.
 fn lifetime(builtin: &Builtin, span: Duration) -> String {
-    match span.as_secs() {
-        0 => (builtin.seconds)(1),
-        seconds @ 1..60 => (builtin.seconds)(seconds),
-        seconds => (builtin.minutes)(seconds / 60),
+    match (whole_minutes(span), span.as_secs()) {
+        (0, seconds) => (builtin.seconds)(seconds.max(1)),
+        (minutes, _) => (builtin.minutes)(minutes),
     }
 }
 

@@ -241,7 +241,7 @@ fn templates_that_cannot_work_are_refused_by_name() {
 }
 
 #[test]
-fn one_minute_is_singular_and_lifetimes_are_never_overstated() {
+fn one_minute_is_singular_and_lifetimes_forgive_the_hand_over_and_no_more() {
     let said = |tag: &str, lifetime| {
         let templates = Templates::new(&with_text("{code} {lifetime}")).unwrap();
         let rendered = templates.render(&Occasion {
@@ -274,11 +274,13 @@ fn one_minute_is_singular_and_lifetimes_are_never_overstated() {
     }
     assert_eq!(said("ar", 2 * MINUTE), "دقيقتين");
     assert_eq!(said("ar", 15 * MINUTE), "15 دقيقة");
-    assert_eq!(said("en", seconds(119)), "1 minute");
-    assert_eq!(said("en", seconds(59)), "59 seconds");
+    assert_eq!(said("en", seconds(115)), "2 minutes");
+    assert_eq!(said("en", seconds(114)), "1 minute");
+    assert_eq!(said("en", seconds(55)), "1 minute");
+    assert_eq!(said("en", seconds(54)), "54 seconds");
     assert_eq!(said("en", seconds(1)), "1 second");
     assert_eq!(said("en", Duration::ZERO), "1 second");
-    assert_eq!(said("en", Duration::from_millis(299_999)), "4 minutes");
+    assert_eq!(said("en", Duration::from_millis(299_999)), "5 minutes");
 }
 
 #[test]
