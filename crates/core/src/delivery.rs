@@ -94,3 +94,58 @@ impl Delivery {
         forward
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(status: DeliveryStatus, second: u64) -> Delivery {
+        Delivery {
+            id: DeliveryId(Uuid::nil()),
+            channel: Channel::Sms,
+            provider: "first".to_owned(),
+            status,
+            at: Timestamp::from_millis(second * 1000),
+            message_id: None,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn a_delivery_never_goes_back_whatever_the_order_of_its_receipts() {
+        use DeliveryStatus::{Accepted, Delivered, Failed, Read, Sent, Unknown};
+        let all = [Unknown, Accepted, Sent, Failed, Delivered, Read];
+        for (far, before) in all.into_iter().enumerate() {
+            for (further, after) in all.into_iter().enumerate() {
+                let mut known = delivery(before, 1);
+                let moved = known.advance(&delivery(after, 2));
+                assert_eq!(moved, further > far, "{before:?} then {after:?}");
+                assert_eq!(known.status, if moved { after } else { before });
+                let at = Timestamp::from_millis(if moved { 2000 } else { 1000 });
+                assert_eq!(known.at, at);
+            }
+        }
+    }
+
+    #[test]
+    fn a_receipt_of_another_delivery_changes_nothing() {
+        let mut known = delivery(DeliveryStatus::Accepted, 1);
+        let mut other = delivery(DeliveryStatus::Delivered, 2);
+        other.id = DeliveryId(Uuid::max());
+        assert!(!known.advance(&other));
+        assert_eq!(known, delivery(DeliveryStatus::Accepted, 1));
+    }
+
+    #[test]
+    fn a_receipt_keeps_the_name_that_the_provider_gave_and_takes_its_own_reason() {
+        let mut known = delivery(DeliveryStatus::Accepted, 1);
+        known.message_id = Some("SM1".to_owned());
+        let mut failed = delivery(DeliveryStatus::Failed, 2);
+        failed.error = Some("rejected".to_owned());
+        assert!(known.advance(&failed));
+        assert_eq!(known.message_id.as_deref(), Some("SM1"));
+        assert_eq!(known.error.as_deref(), Some("rejected"));
+        assert!(known.advance(&delivery(DeliveryStatus::Delivered, 3)));
+        assert_eq!(known.error, None, "it arrived after all");
+    }
+}

@@ -122,3 +122,70 @@ impl std::fmt::Debug for Details {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fakes::{self, SeededEntropy};
+    use crate::recipient::NumberRules;
+
+    fn details() -> Details {
+        Details {
+            to: Recipient::parse("+14155550123", &NumberRules::default()).ok(),
+            channels: vec![Channel::Whatsapp, Channel::Sms],
+            locale: Some("pt-BR".to_owned()),
+            binding: BindingDigest::of_json("17").unwrap(),
+            format: CodeFormat {
+                alphabet: Alphabet::Alphanumeric,
+                length: 8,
+            },
+            ttl: Duration::from_millis(90_001),
+            max_attempts: 7,
+            metadata: Some(serde_json::json!({"order": [1, null]})),
+            remember_me: true,
+        }
+    }
+
+    const ID: VerificationId = VerificationId::from_bytes([1; 16]);
+
+    fn sealed(details: &Details) -> Sealed {
+        let entropy = SeededEntropy::new(3);
+        details.seal(ID, &fakes::keys(1), &entropy).unwrap()
+    }
+
+    #[test]
+    fn details_are_opened_as_they_were_sealed() {
+        let before = details();
+        let after = Details::open(ID, &sealed(&before), &fakes::keys(1)).unwrap();
+        assert_eq!(after.to, before.to);
+        assert_eq!(after.channels, before.channels);
+        assert_eq!(after.locale, before.locale);
+        assert!(after.binding == before.binding);
+        assert_eq!(after.format, before.format);
+        assert_eq!(after.ttl, before.ttl);
+        assert_eq!(after.max_attempts, before.max_attempts);
+        assert_eq!(after.metadata, before.metadata);
+        assert_eq!(after.remember_me, before.remember_me);
+        let nobody = Details { to: None, ..before };
+        let after = Details::open(ID, &sealed(&nobody), &fakes::keys(1)).unwrap();
+        assert_eq!(after.to, None);
+    }
+
+    #[test]
+    fn details_do_not_open_for_another_verification_or_under_another_key() {
+        let sealed = sealed(&details());
+        let other = VerificationId::from_bytes([2; 16]);
+        assert!(Details::open(other, &sealed, &fakes::keys(1)).is_err());
+        assert!(Details::open(ID, &sealed, &fakes::keys(2)).is_err());
+    }
+
+    #[test]
+    fn neither_seal_nor_print_shows_the_recipient() {
+        let details = details();
+        let sealed = sealed(&details);
+        let digits = b"4155550123";
+        let held = |bytes: &[u8]| bytes.windows(digits.len()).any(|window| window == digits);
+        assert!(!held(sealed.as_bytes()));
+        assert!(!held(format!("{details:?} {sealed:?}").as_bytes()));
+    }
+}

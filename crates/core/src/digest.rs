@@ -173,3 +173,82 @@ impl fmt::Debug for CodeDigest {
         write!(f, "CodeDigest({:?}, redacted)", self.key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::AppId;
+    use crate::binding::BindingDigest;
+    use crate::code::Code;
+    use crate::fakes;
+    use crate::verification::Verification;
+
+    fn candidates(app: &str, json: &str, code: &str, seed: u64) -> Vec<Candidate> {
+        let app = AppId::parse(app).unwrap();
+        let binding = BindingDigest::of_json(json).unwrap();
+        fakes::keys(seed).candidates(&app, &binding, &Code::parse(code).unwrap())
+    }
+
+    fn bound() -> (Verification, CodeDigest) {
+        let row = fakes::pending(crate::clock::Timestamp::from_millis(1));
+        let candidate = candidates("default", "17", "402718", 1).remove(0);
+        let digest = CodeDigest::bind(&candidate, row.context());
+        (row, digest)
+    }
+
+    #[test]
+    fn a_digest_matches_its_own_code_binding_app_and_key_only() {
+        let (row, digest) = bound();
+        let matches = |app, json, code, seed| {
+            digest.matches(&candidates(app, json, code, seed), row.context())
+        };
+        assert!(matches("default", "17", "402718", 1));
+        assert!(!matches("default", "17", "402719", 1), "code");
+        assert!(!matches("default", "18", "402718", 1), "binding");
+        assert!(!matches("other", "17", "402718", 1), "app");
+        assert!(!matches("default", "17", "402718", 2), "key");
+        assert!(!digest.matches(&[], row.context()));
+    }
+
+    #[test]
+    fn a_digest_that_was_moved_to_another_place_matches_nothing() {
+        let (row, digest) = bound();
+        let right = candidates("default", "17", "402718", 1);
+        let moved = |change: fn(&mut Verification)| {
+            let mut other = row.clone();
+            change(&mut other);
+            digest.matches(&right, other.context())
+        };
+        assert!(moved(|_| {}));
+        let id = |row: &mut Verification| row.id = VerificationId::from_bytes([9; 16]);
+        assert!(!moved(id));
+        let recipient =
+            |row: &mut Verification| row.recipient = RecipientIndex::from_bytes([9; 16]);
+        assert!(!moved(recipient));
+        assert!(!moved(|row| row.channel = Channel::Voice));
+        assert!(!moved(|row| row.purpose = Purpose::parse("other").unwrap()));
+    }
+
+    #[test]
+    fn a_digest_is_read_back_as_it_was_and_any_changed_bit_is_noticed() {
+        let (row, digest) = bound();
+        let right = candidates("default", "17", "402718", 1);
+        let (key, hash) = digest.parts();
+        let again = CodeDigest::from_parts(key, *hash);
+        assert!(again == digest && again.matches(&right, row.context()));
+        for bit in 0..256 {
+            let mut changed = *hash;
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let changed = CodeDigest::from_parts(key, changed);
+            assert!(!changed.matches(&right, row.context()), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn what_a_digest_is_made_of_does_not_print() {
+        let (_, digest) = bound();
+        let candidate = candidates("default", "17", "402718", 1).remove(0);
+        assert!(format!("{digest:?}").contains("redacted"));
+        assert!(format!("{candidate:?}").contains("redacted"));
+    }
+}

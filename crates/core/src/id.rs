@@ -71,3 +71,47 @@ impl fmt::Display for VerificationId {
         self.0.hyphenated().fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::fakes::SeededEntropy;
+
+    const INDEX: RecipientIndex = RecipientIndex::from_bytes([0xA7; 16]);
+
+    #[test]
+    fn a_handle_leads_to_the_place_of_its_recipient_and_is_a_uuid() {
+        let entropy = SeededEntropy::new(1);
+        let id = VerificationId::generate(&INDEX, &entropy).unwrap();
+        assert_eq!(id.tag(), INDEX.tag());
+        assert_eq!(id.as_uuid().get_version_num(), 8);
+        assert_eq!(id.as_uuid().get_variant(), uuid::Variant::RFC4122);
+        assert_eq!(VerificationId::parse(&id.to_string()), Some(id));
+        assert_eq!(VerificationId::from_bytes(*id.as_bytes()), id);
+        assert_eq!(VerificationId::parse("no uuid"), None);
+    }
+
+    /// Handles carry authority, so all that is neither the tag nor the version has to be chance.
+    #[test]
+    fn every_free_bit_of_a_handle_is_drawn() {
+        let entropy = SeededEntropy::new(1);
+        let (mut ones, mut zeros) = ([0_u8; 16], [0_u8; 16]);
+        let mut seen = HashSet::new();
+        for _ in 0..1000 {
+            let id = VerificationId::generate(&INDEX, &entropy).unwrap();
+            assert!(seen.insert(id));
+            for (at, byte) in id.as_bytes().iter().enumerate() {
+                ones[at] |= byte;
+                zeros[at] |= !byte;
+            }
+        }
+        let both: u32 = ones
+            .iter()
+            .zip(zeros)
+            .map(|(one, zero)| (one & zero).count_ones())
+            .sum();
+        assert_eq!(both, 106);
+    }
+}

@@ -183,3 +183,91 @@ impl RecipientLedger {
             .min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+    const T0: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+    const MEMORY: Memory = Memory {
+        send: HOUR,
+        slot: HOUR,
+    };
+
+    fn id(number: u8) -> VerificationId {
+        VerificationId::from_bytes([number; 16])
+    }
+
+    #[test]
+    fn the_slots_of_free_text_purposes_do_not_pile_up() {
+        let mut ledger = RecipientLedger::default();
+        for number in 0..100_u8 {
+            let purpose = Purpose::parse(&format!("purpose {number}")).unwrap();
+            let now = T0.plus(HOUR * u32::from(number));
+            let at = ledger.count_send(&purpose, id(number), MEMORY, now);
+            ledger.take_back_send(&purpose, id(number), at);
+            assert_eq!(ledger.slots.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_row_of_failures_outlives_everything_else_by_half_a_year() {
+        let mut ledger = RecipientLedger::default();
+        ledger.count_failure(FailureBudget::default(), T0);
+        assert!(!ledger.is_idle(HOUR, T0.plus(ROW_MEMORY).minus(Duration::from_millis(1))));
+        assert!(ledger.is_idle(HOUR, T0.plus(ROW_MEMORY)));
+        ledger.count_success();
+        let day = FailureBudget::HORIZON;
+        assert!(!ledger.is_idle(HOUR, T0.plus(day).minus(Duration::from_millis(1))));
+        assert!(ledger.is_idle(HOUR, T0.plus(day)));
+    }
+
+    #[test]
+    fn a_lock_is_never_forgotten() {
+        let mut ledger = RecipientLedger::default();
+        let budget = FailureBudget {
+            in_a_row: 1,
+            ..FailureBudget::default()
+        };
+        ledger.count_failure(budget, T0);
+        let late = T0.plus(Duration::from_hours(24 * 365 * 50));
+        assert!(!ledger.is_idle(HOUR, late));
+        // Neither does a success lift it that was under way at the same time.
+        ledger.count_success();
+        assert_eq!(
+            ledger.lock(budget, late),
+            Some(Locked { retry_after: None })
+        );
+        ledger.unlock();
+        assert!(ledger.is_idle(HOUR, late) && !ledger.holds_failures(late));
+    }
+
+    #[test]
+    fn no_day_holds_more_failures_than_its_budget_however_they_are_spread() {
+        let budget = FailureBudget::default();
+        let mut ledger = RecipientLedger::default();
+        let mut counted: Vec<Timestamp> = Vec::new();
+        for minute in (0..3 * 24 * 60).step_by(7) {
+            let now = T0.plus(Duration::from_mins(minute));
+            if ledger.lock(budget, now).is_none() {
+                ledger.count_failure(budget, now);
+                counted.push(now);
+                if counted.len().is_multiple_of(90) {
+                    ledger.count_success();
+                }
+            }
+        }
+        for start in &counted {
+            let within = |span| {
+                let end = start.plus(span);
+                counted
+                    .iter()
+                    .filter(|at| *at >= start && **at < end)
+                    .count()
+            };
+            assert!(within(HOUR) <= 10 && within(FailureBudget::HORIZON) <= 20);
+        }
+        assert!(counted.len() >= 60, "and the budget is not wasted");
+    }
+}

@@ -11,8 +11,8 @@ use crate::channel::Channel;
 use crate::delivery::DeliveryStatus;
 use crate::policy::{FailureBudget, WhenPending};
 
-/// Few of everything, so that steps meet: two apps, people and purposes, three codes.
-const CODES: [&str; 3] = ["111111", "222222", "333333"];
+/// Few of everything, so that steps meet: two apps, people and purposes, four codes.
+const CODES: [&str; 4] = ["111111", "222222", "333333", "444444"];
 const BINDINGS: [&str; 2] = ["null", r#"{"amount":10}"#];
 const PURPOSES: [&str; 2] = ["login", "signup"];
 
@@ -81,7 +81,7 @@ pub(super) struct Draw {
     terms: usize,
     source: Option<u8>,
     lenient: bool,
-    keeps: bool,
+    pub(super) keeps: bool,
     pub(super) anonymous: bool,
 }
 
@@ -117,7 +117,7 @@ impl Draw {
             limits,
             source: self
                 .source
-                .map(|who| (who, vec![quota(3, MINUTE), quota(6, MINUTE * 10)])),
+                .map(|who| (who, vec![quota(2, MINUTE), quota(4, MINUTE * 10)])),
             failures: Some(budget),
             when_pending: if self.keeps {
                 WhenPending::Refuse
@@ -137,22 +137,28 @@ pub(super) fn app(foreign: bool) -> AppId {
 }
 
 fn rarely() -> impl Strategy<Value = bool> {
-    prop::bool::weighted(0.1)
+    prop::bool::weighted(0.05)
 }
 
 fn draw() -> impl Strategy<Value = Draw> {
-    let whom = (rarely(), 0..2_u32, 0..2_usize, rarely());
+    let second = || prop::bool::weighted(0.25);
+    let whom = (
+        rarely(),
+        second().prop_map(u32::from),
+        second().prop_map(usize::from),
+        rarely(),
+    );
     let what = (
         select(vec![Channel::Sms, Channel::Voice]),
-        0..3_usize,
-        prop::bool::weighted(0.1).prop_map(usize::from),
-        1..4_u32,
-        any::<bool>(),
+        0..CODES.len(),
+        rarely().prop_map(usize::from),
+        1..6_u32,
+        second(),
     );
     let terms = (
         0..3_usize,
-        prop::option::weighted(0.3, 0..2_u8),
-        any::<bool>(),
+        prop::option::weighted(0.6, 0..2_u8),
+        second(),
         prop::bool::weighted(0.2),
     );
     (whom, what, terms).prop_map(|(whom, what, terms)| Draw {
@@ -173,9 +179,12 @@ fn draw() -> impl Strategy<Value = Draw> {
 }
 
 pub(super) fn step(back: bool) -> impl Strategy<Value = Step> {
-    let which = || 0..4_usize;
+    // Mostly the newest, which is the most alive.
+    let which = || prop_oneof![6 => Just(0_usize), 3 => 1..4_usize];
+    // Mostly short ones: a long one ends everything that is under way.
     let spans = [
-        1, 999, 29_999, 30_000, 59_999, 60_000, 300_000, 3_600_000, 86_400_000,
+        1, 1, 999, 1000, 5000, 10_000, 29_999, 30_000, 30_000, 59_999, 60_000, 300_000, 3_600_000,
+        86_400_000,
     ];
     let spans: Vec<_> = spans.into_iter().map(Duration::from_millis).collect();
     let statuses = vec![
@@ -188,10 +197,10 @@ pub(super) fn step(back: bool) -> impl Strategy<Value = Step> {
     ];
     let furthest = if back { 60_000_u64 } else { 0 };
     prop_oneof![
-        8 => draw().prop_map(Step::Start),
-        4 => (which(), draw()).prop_map(|(which, draw)| Step::Resend { which, draw }),
-        10 => (which(), draw()).prop_map(|(which, draw)| Step::Check { which, draw }),
-        4 => draw().prop_map(Step::CheckNewest),
+        9 => draw().prop_map(Step::Start),
+        5 => (which(), draw()).prop_map(|(which, draw)| Step::Resend { which, draw }),
+        14 => (which(), draw()).prop_map(|(which, draw)| Step::Check { which, draw }),
+        6 => draw().prop_map(Step::CheckNewest),
         1 => (which(), rarely()).prop_map(|(which, foreign)| Step::Cancel { which, foreign }),
         2 => which().prop_map(|which| Step::Withdraw { which }),
         1 => which().prop_map(|which| Step::Fail { which }),
@@ -200,9 +209,9 @@ pub(super) fn step(back: bool) -> impl Strategy<Value = Step> {
         1 => draw().prop_map(Step::Unlock),
         2 => (which(), rarely()).prop_map(|(which, foreign)| Step::Get { which, foreign }),
         1 => draw().prop_map(Step::Newest),
-        3 => select(spans).prop_map(Step::Pass),
-        3 => any::<bool>().prop_map(|short| Step::WaitOut { short }),
-        2 => (which(), any::<bool>(), any::<bool>())
+        2 => select(spans).prop_map(Step::Pass),
+        2 => any::<bool>().prop_map(|short| Step::WaitOut { short }),
+        1 => (which(), any::<bool>(), any::<bool>())
             .prop_map(|(which, forgotten, short)| Step::Edge { which, forgotten, short }),
         1 => (0..=furthest).prop_map(|millis| Step::Back(Duration::from_millis(millis))),
     ]

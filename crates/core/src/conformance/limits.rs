@@ -32,6 +32,15 @@ pub async fn parallel_starts_of_one_recipient_get_exactly_its_limit(store: impl 
     });
     let refused = count(&outcomes, |outcome| *outcome == refusal);
     assert_eq!(refused, CROWD - 3);
+    // Many small crowds meet at the edge of a limit more often than one big crowd does.
+    for to in 0..50 {
+        let outcomes = crowd(8, |_| {
+            let (desk, order) = (Arc::clone(&desk), Order { to, ..limited(2) });
+            async move { desk.try_start(&order, T0).await.1 }
+        })
+        .await;
+        assert_eq!(count(&outcomes, started), 2, "admitted starts");
+    }
 }
 
 /// Thirty in ten minutes are thirty, whomever they are for.
@@ -53,6 +62,19 @@ pub async fn parallel_starts_of_one_source_get_exactly_its_limit(store: impl Ope
     });
     let refused = count(&outcomes, |outcome| *outcome == refusal);
     assert_eq!(refused, CROWD - 30);
+    for who in 2..200 {
+        let outcomes = crowd(8, |number| {
+            let desk = Arc::clone(&desk);
+            let order = Order {
+                to: 1000 + u32::from(who) * 8 + u32::try_from(number).expect("few callers"),
+                source: Some((who, vec![quota(1, TEN_MINUTES)])),
+                ..Order::default()
+            };
+            async move { desk.try_start(&order, T0).await.1 }
+        })
+        .await;
+        assert_eq!(count(&outcomes, started), 1, "admitted starts");
+    }
 }
 
 /// One source stops at its own limit over many recipients, many sources stop at the limit of one

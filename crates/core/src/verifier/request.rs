@@ -30,8 +30,8 @@ pub struct Terms {
     pub source: Option<Source>,
 }
 
-/// A start.
-#[derive(Clone, Debug)]
+/// A start. `Debug` leaves the metadata out: callers put into it what they like, recipients too.
+#[derive(Clone)]
 pub struct StartRequest {
     /// Whose it is.
     pub app: AppId,
@@ -51,6 +51,17 @@ pub struct StartRequest {
     pub remember_me: bool,
     /// The policy, with what this request changes of it, and who asks.
     pub terms: Terms,
+}
+
+impl std::fmt::Debug for StartRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StartRequest")
+            .field("app", &self.app)
+            .field("to", &self.to)
+            .field("channels", &self.channels)
+            .field("purpose", &self.purpose)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A code on its way.

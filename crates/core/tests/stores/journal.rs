@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use watchword_core::memory::{Journal, MemoryStore, NoJournal, SHARDS};
 use watchword_core::{
-    AppId, BindingDigest, Channel, Code, CodeContext, CodeDigest, FailureBudget, Purpose, Quota,
-    RETENTION, RecipientIndex, Replay, ReplayKey, ReplayStore, SendTerms, SourceCharge,
-    SourceIndex, StartOutcome, StartStep, Store, StoreError, Timestamp, VerificationId,
-    WhenPending, fakes, keys::Sealed,
+    AppId, BindingDigest, Channel, CheckOutcome, CheckStep, CheckTarget, Code, CodeContext,
+    CodeDigest, FailureBudget, Purpose, Quota, RETENTION, RecipientIndex, Replay, ReplayKey,
+    ReplayStore, SendTerms, SourceCharge, SourceIndex, StartOutcome, StartStep, Store, StoreError,
+    Timestamp, VerificationId, WhenPending, fakes, keys::Sealed,
 };
 
 /// A journal that keeps its records, and can be told to fail.
@@ -251,6 +251,82 @@ async fn what_nobody_can_ask_for_any_more_is_not_kept() {
     assert!(!image(&store).is_empty(), "the limits still count them");
     sweep(end);
     assert!(image(&store).is_empty(), "the longest window is over");
+}
+
+/// Everything is swept; what a limit, a budget or a caller still asks for has to survive it.
+fn sweep(store: &MemoryStore, now: Timestamp) {
+    (0..SHARDS).for_each(|part| store.sweep(part, now));
+}
+
+#[tokio::test]
+async fn sends_are_kept_as_long_as_the_longest_window_though_their_codes_are_gone() {
+    let store = MemoryStore::default();
+    let hours = Duration::from_hours(3);
+    let once = || {
+        let mut once = step(nth(1), true);
+        once.terms.horizon = hours;
+        once.terms.recipient = vec![Quota {
+            max: 1,
+            window: hours,
+        }];
+        once
+    };
+    store.start(once(), T0).await.unwrap();
+    let last = T0.plus(hours).minus(Duration::from_millis(1));
+    sweep(&store, last);
+    assert!(store.is_empty());
+    let outcome = store.start(once(), last).await.unwrap();
+    assert!(matches!(outcome, StartOutcome::Refused(_)), "{outcome:?}");
+    let outcome = store.start(once(), T0.plus(hours)).await.unwrap();
+    assert!(matches!(outcome, StartOutcome::Started(_)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn failures_are_kept_for_a_day_even_after_a_success() {
+    let store = MemoryStore::default();
+    let mut strict = step(nth(1), true);
+    let budget = FailureBudget {
+        per_day: 1,
+        ..FailureBudget::default()
+    };
+    strict.terms.failures = Some(budget);
+    let guess = |digits: &str, budget| CheckStep {
+        app: AppId::default(),
+        target: CheckTarget::Id(strict.id),
+        candidates: fakes::keys(1).candidates(
+            &AppId::default(),
+            &BindingDigest::none(),
+            &Code::parse(digits).expect("six digits"),
+        ),
+        failures: Some(budget),
+    };
+    store.start(strict.clone(), T0).await.unwrap();
+    let outcome = store.check(guess("000000", budget), T0).await.unwrap();
+    assert!(matches!(outcome, CheckOutcome::Incorrect { .. }));
+    let lenient = FailureBudget::default();
+    let outcome = store.check(guess("402718", lenient), T0).await.unwrap();
+    assert!(matches!(outcome, CheckOutcome::Approved(_)));
+    let day = T0.plus(Duration::from_hours(24));
+    let last = day.minus(Duration::from_millis(1));
+    sweep(&store, last);
+    let outcome = store.start(strict.clone(), last).await.unwrap();
+    assert!(matches!(outcome, StartOutcome::Refused(_)), "{outcome:?}");
+    let outcome = store.start(strict, day).await.unwrap();
+    assert!(matches!(outcome, StartOutcome::Started(_)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn the_newest_verification_is_known_as_long_as_it_is_remembered() {
+    let store = MemoryStore::default();
+    let mut brief = step(nth(1), true);
+    (brief.terms.horizon, brief.ttl) = (Duration::from_secs(1), MINUTE * 5);
+    store.start(brief.clone(), T0).await.unwrap();
+    let last = T0
+        .plus(MINUTE * 5 + RETENTION)
+        .minus(Duration::from_millis(1));
+    sweep(&store, last);
+    let newest = store.newest(&brief.app, brief.recipient, &brief.purpose, last);
+    assert_eq!(newest.await.unwrap().map(|found| found.id), Some(brief.id));
 }
 
 #[tokio::test]

@@ -1,0 +1,10 @@
+//! The verifier, as a surface sees it: over a real store, with a messenger that remembers, a
+//! clock that is set and chance that repeats.
+
+mod attacks;
+mod checks;
+mod faults;
+mod secrets;
+mod sends;
+mod server;
+mod tokens;
