@@ -44,7 +44,7 @@ impl Shown {
             Self::Viewer => {
                 "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
                  img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; \
-                 worker-src 'self' blob:; base-uri 'none'; form-action 'self'; \
+                 worker-src 'self' blob:; child-src blob:; base-uri 'none'; form-action 'self'; \
                  frame-ancestors 'none'"
             }
         }

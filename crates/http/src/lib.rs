@@ -51,7 +51,7 @@ pub fn route_table(surfaces: &[SurfaceKind], dev: bool) -> RouteTable {
 }
 
 fn mount_all(surfaces: &[SurfaceKind], dev: bool) -> Mount {
-    let mount = docs::mount(openapi::mount(mount_surfaces(surfaces)));
+    let mount = docs::mount(openapi::mount(mount_surfaces(surfaces), dev));
     if dev { dev::mount(mount) } else { mount }
 }
 

@@ -109,6 +109,7 @@ pin_project! {
         accepted: Instant,
         // When the peer was told that this connection takes no more requests.
         left_at: Option<Instant>,
+        registered: bool,
         admitted: Admitted,
     }
 }
@@ -150,6 +151,7 @@ impl Connection {
             }),
             accepted,
             left_at: None,
+            registered: false,
             admitted,
         }
     }
@@ -160,7 +162,12 @@ impl Future for Connection {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        this.wire.progress.waker.register(cx.waker());
+        // A spawned task is always woken by the same waker, so once is enough, until a change of phase has
+        // used it up.
+        let registered = std::mem::replace(this.registered, true);
+        if !registered || this.wire.serving.phase() != Phase::Serving {
+            this.wire.progress.waker.register(cx.waker());
+        }
         loop {
             match this.state.as_mut().step(cx, this.wire) {
                 Step::Changed => continue,
@@ -212,6 +219,7 @@ impl Future for Connection {
             }
             let now = Instant::now();
             match stall {
+                Some((at, Stall::Request)) if at <= now => this.wire.progress.remind(),
                 Some((at, what)) if at <= now => {
                     let observer = &this.wire.serving.observer;
                     observer.connection(ConnectionEvent::TimedOut(what));

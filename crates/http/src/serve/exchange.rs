@@ -116,7 +116,7 @@ pin_project! {
     pub(super) struct Answering {
         #[pin]
         answer: RouteFuture<Infallible>,
-        // Set when the handler first has to wait.
+        // Set when an HTTP/2 handler first has to wait. HTTP/1 has the connection's.
         #[pin]
         timer: Option<Sleep>,
         last_on_connection: bool,
@@ -197,38 +197,60 @@ impl Ledger {
     }
 
     /// Ready when the handler, or the body it waits for, has taken too long.
-    ///
-    /// The timer is moved only when it fires, not whenever the wait changes its kind.
     fn poll_deadline(
         &self,
         mut timer: Pin<&mut Option<Sleep>>,
         cx: &mut Context<'_>,
     ) -> Poll<Refusal> {
-        let timeouts = &self.wire.serving.settings.timeouts;
-        let observer = &self.wire.serving.observer;
-        let awaits_body = self.id.exchange().awaits_body.load(Relaxed);
-        let body_due = self.started + timeouts.body;
-        let request_due = self.started + timeouts.request;
+        let progress = &self.wire.progress;
+        if self.version != Version::HTTP_2 {
+            return match progress
+                .take_reminder()
+                .then(|| self.overdue(Instant::now()))
+            {
+                Some(Some(refusal)) => Poll::Ready(refusal),
+                Some(None) | None => Poll::Pending,
+            };
+        }
+        // The timer is moved only when it fires, not whenever the wait changes its kind.
+        let (body_due, request_due) = self.due();
         if timer.is_none() {
             timer.set(Some(sleep_until(body_due.min(request_due))));
         }
-        loop {
-            let Some(sleep) = timer.as_mut().as_pin_mut() else {
-                return Poll::Pending;
-            };
+        while let Some(sleep) = timer.as_mut().as_pin_mut() {
             let armed = sleep.deadline();
             ready!(sleep.poll(cx));
-            if awaits_body {
-                observer.connection(ConnectionEvent::TimedOut(Stall::Body));
-                return Poll::Ready(Refusal::BodyTimeout);
+            if let Some(refusal) = self.overdue(armed) {
+                return Poll::Ready(refusal);
             }
-            if armed >= request_due {
-                observer.connection(ConnectionEvent::TimedOut(Stall::Request));
-                return Poll::Ready(Refusal::RequestTimeout);
-            }
-            // Nobody waits for the body. One asked for later is bounded by the request's time.
             timer.set(Some(sleep_until(request_due)));
         }
+        Poll::Pending
+    }
+
+    fn due(&self) -> (Instant, Instant) {
+        let timeouts = &self.wire.serving.settings.timeouts;
+        (
+            self.started + timeouts.body,
+            self.started + timeouts.request,
+        )
+    }
+
+    /// What the time for which has passed at `now`. A body asked for after its time is bounded by the
+    /// request's.
+    fn overdue(&self, now: Instant) -> Option<Refusal> {
+        let (body_due, request_due) = self.due();
+        let awaits_body = self.id.exchange().awaits_body.load(Relaxed);
+        let (stall, refusal) = if awaits_body && now >= body_due.min(request_due) {
+            (Stall::Body, Refusal::BodyTimeout)
+        } else if now >= request_due {
+            (Stall::Request, Refusal::RequestTimeout)
+        } else {
+            return None;
+        };
+        let observer = &self.wire.serving.observer;
+        observer.connection(ConnectionEvent::TimedOut(stall));
+        Some(refusal)
     }
 
     fn report(&self, now: Instant) {

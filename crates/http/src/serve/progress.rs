@@ -4,7 +4,7 @@
 //! Noting is a relaxed store, so a busy connection pays for no timer. Times are milliseconds since the
 //! connection was accepted, plus one; 0 means "not so".
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
@@ -31,6 +31,9 @@ pub(super) enum BodyLength {
 pub(super) struct Progress {
     accepted: Instant,
     in_flight: AtomicU32,
+    asked_at: AtomicU64,
+    reminders: AtomicU8,
+    reminded: AtomicBool,
     head_since: AtomicU64,
     idle_since: AtomicU64,
     blocked_since: AtomicU64,
@@ -48,6 +51,9 @@ impl Progress {
         Self {
             accepted,
             in_flight: AtomicU32::new(0),
+            asked_at: AtomicU64::new(1),
+            reminders: AtomicU8::new(0),
+            reminded: AtomicBool::new(false),
             head_since: AtomicU64::new(1),
             idle_since: AtomicU64::new(1),
             blocked_since: AtomicU64::new(0),
@@ -113,7 +119,21 @@ impl Progress {
                 BodyLength::Unknown => UNKNOWN_LENGTH,
             };
             self.next_body.store(length, Relaxed);
+            self.asked_at.store(self.at(now), Relaxed);
+            self.reminders.store(0, Relaxed);
+            self.reminded.store(false, Relaxed);
         }
+    }
+
+    /// Time is up for something in the HTTP/1 request in flight, which is to look for itself.
+    pub(super) fn remind(&self) {
+        self.reminders.fetch_add(1, Relaxed);
+        self.reminded.store(true, Relaxed);
+    }
+
+    /// Whether the HTTP/1 request in flight was reminded, once after each reminder.
+    pub(super) fn take_reminder(&self) -> bool {
+        self.reminded.load(Relaxed) && self.reminded.swap(false, Relaxed)
     }
 
     /// What follows on the stream, once after each request that was parsed.
@@ -160,8 +180,10 @@ impl Progress {
         self.note_once(&self.lingering_since);
     }
 
-    /// When the connection has stalled if nothing changes until then, and how; `None` while its
-    /// requests are being answered, which have timers of their own.
+    /// When the connection has stalled if nothing changes until then, and how.
+    ///
+    /// A [`Stall::Request`] is a reminder for the HTTP/1 request in flight: there is one at most, so
+    /// the connection's timer serves it. Requests of HTTP/2 have timers of their own.
     pub(super) fn stalls_at(&self, timeouts: &Timeouts) -> Option<(Instant, Stall)> {
         let at = |since: u64, limit: Duration| {
             self.accepted + Duration::from_millis(since.saturating_sub(1)) + limit
@@ -184,7 +206,12 @@ impl Progress {
             let limit = timeouts.request.saturating_add(timeouts.write_stall);
             Some((at(self.moved_at.load(Relaxed), limit), Stall::Write))
         } else {
-            None
+            let limit = match self.reminders.load(Relaxed) {
+                0 => Some(timeouts.body.min(timeouts.request)),
+                1 => Some(timeouts.request),
+                _ => None,
+            };
+            limit.map(|limit| (at(self.asked_at.load(Relaxed), limit), Stall::Request))
         };
         match (write, other) {
             (Some(write), Some(other)) => Some(if write.0 <= other.0 { write } else { other }),

@@ -386,6 +386,14 @@ async fn the_served_document_is_openapi_3_1_and_the_one_that_is_printed() {
 }
 
 #[tokio::test]
+async fn the_document_says_where_a_key_is_needed() {
+    let served = World::new().get("/openapi.json").await.body;
+    assert_eq!(served["security"], json!([{ "bearer": [] }]));
+    let dev = World::dev().get("/openapi.json").await.body;
+    assert_eq!(dev["security"], json!([{ "bearer": [] }, {}]));
+}
+
+#[tokio::test]
 async fn public_keys_are_served_to_anybody_and_may_be_cached() {
     let world = World {
         key: None,
