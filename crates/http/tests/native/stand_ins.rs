@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -215,6 +216,7 @@ impl ReplayStore for Busy {
 pub struct Gate {
     pub pigeon: Arc<Pigeon>,
     open: Semaphore,
+    waiting: AtomicUsize,
 }
 
 impl Gate {
@@ -222,7 +224,13 @@ impl Gate {
         Self {
             pigeon: Arc::default(),
             open: Semaphore::new(0),
+            waiting: AtomicUsize::new(0),
         }
+    }
+
+    /// How many messages have come to the gate so far.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
     }
 
     /// Lets one message through.
@@ -238,6 +246,7 @@ impl Messenger for Gate {
     }
 
     async fn dispatch(&self, envelope: Envelope, deadline: Duration) -> Dispatch {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
         self.open.acquire().await.unwrap().forget();
         self.pigeon.dispatch(envelope, deadline).await
     }
