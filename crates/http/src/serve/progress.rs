@@ -119,7 +119,8 @@ impl Progress {
                 BodyLength::Unknown => UNKNOWN_LENGTH,
             };
             self.next_body.store(length, Relaxed);
-            self.asked_at.store(self.at(now), Relaxed);
+            // Rounded up: a reminder must not come before the time it is about.
+            self.asked_at.store(self.at(now) + 1, Relaxed);
             self.reminders.store(0, Relaxed);
             self.reminded.store(false, Relaxed);
         }
