@@ -169,6 +169,28 @@ async fn every_call_needs_its_scope_and_that_one_is_enough() {
     }
 }
 
+/// The id of a key is public; only its secret opens anything.
+#[tokio::test]
+async fn the_right_id_with_another_secret_is_no_key() {
+    let mut world = World::new();
+    let key = ApiKey::generate(&watchword_core::fakes::SeededEntropy::new(5)).unwrap();
+    let mut record = ApiKeyRecord::of(
+        &key,
+        "other secret".into(),
+        AppId::default(),
+        Scope::ALL.to_vec(),
+        world.clock.now(),
+        None,
+    );
+    record.hash[31] ^= 1;
+    world.api_keys.put(record);
+    world.key = Some(key.expose().to_owned());
+    let answer = world
+        .post("/v1/verifications", json!({ "to": PHONE }))
+        .await;
+    answer.is(401, "unauthenticated");
+}
+
 /// X34, X74: another app's verification is not there, and its recipient has budgets of its own.
 #[tokio::test]
 async fn apps_see_nothing_of_each_other() {
