@@ -7,13 +7,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 use watchword_core::{StoreError, Verifier};
 
-use crate::mount::with_fallbacks;
+use crate::mount::{Area, RouteEntry, RouteTable, with_fallbacks};
 use crate::problem::Problem;
 
 /// How long the store may take to say that it would answer.
@@ -37,7 +37,18 @@ impl fmt::Debug for Admin {
 }
 
 /// The paths of [`admin_router`], all of them for `GET`.
-pub(crate) const PATHS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+const PATHS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+
+/// Every route that [`admin_router`] has.
+#[must_use]
+pub fn admin_route_table() -> RouteTable {
+    let route = |path: &str| RouteEntry {
+        method: Method::GET,
+        path: path.to_owned(),
+        area: Area::Admin,
+    };
+    PATHS.into_iter().map(route).collect()
+}
 
 /// The router of the admin listener: `/livez`, `/readyz`, `/metrics`.
 ///

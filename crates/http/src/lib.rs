@@ -26,7 +26,7 @@ use std::sync::Arc;
 use axum::Router;
 
 pub use app::{App, Dev, Policies, SurfaceKind, Told, UnknownSurface};
-pub use health::{Admin, admin_router};
+pub use health::{Admin, admin_route_table, admin_router};
 pub use json::Fault;
 pub use mount::{Area, RouteEntry, RouteTable};
 pub use openapi::openapi_json;

@@ -51,6 +51,12 @@ impl RouteTable {
     }
 }
 
+impl FromIterator<RouteEntry> for RouteTable {
+    fn from_iter<I: IntoIterator<Item = RouteEntry>>(routes: I) -> Self {
+        Self(routes.into_iter().collect())
+    }
+}
+
 /// A router in the making.
 pub(crate) struct Mount {
     router: OpenApiRouter<Arc<App>>,

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Method, Request};
 use http_body_util::BodyExt as _;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use watchword_core::fakes::{Pigeon, SeededEntropy, SetClock, keys};
 use watchword_core::memory::MemoryStore;
 use watchword_core::{LONGEST_WINDOW, Parts, Store, Verifier};
-use watchword_http::{Admin, admin_router};
+use watchword_http::{Admin, admin_route_table, admin_router};
 
 use crate::stand_ins::Unreachable;
 
@@ -33,6 +33,19 @@ fn admin(store: Arc<dyn Store>, shutdown: &CancellationToken) -> Router {
         metrics: Arc::new(|| "# EOF\n".to_owned()),
         shutdown: shutdown.clone(),
     })
+}
+
+#[tokio::test]
+async fn every_listed_route_answers_get_and_nothing_else() {
+    let admin = admin(Arc::new(MemoryStore::default()), &CancellationToken::new());
+    for route in admin_route_table().entries() {
+        assert_eq!(route.method, Method::GET);
+        assert_eq!(get(&admin, &route.path).await.0, 200, "{}", route.path);
+        let request = Request::post(&route.path).body(Body::empty()).unwrap();
+        let refused = admin.clone().oneshot(request).await.unwrap();
+        assert_eq!(refused.status(), 405);
+        assert_eq!(refused.headers()["allow"], "GET,HEAD");
+    }
 }
 
 async fn get(router: &Router, path: &str) -> (u16, String) {
