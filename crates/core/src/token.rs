@@ -32,7 +32,8 @@ struct Claims<'a> {
     vid: String,
     purpose: &'a str,
     amr: Vec<&'a str>,
-    channel: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'a str>,
     iat: u64,
     exp: u64,
     jti: String,
@@ -42,17 +43,18 @@ struct Claims<'a> {
 
 /// Signs that a verification was approved: a JWT (RFC 7519) under EdDSA (RFC 8037), good for ten
 /// minutes, for the app that asked. Its `sub` is the recipient's index, never the recipient.
+/// Without a `channel` this server sent nothing, and says nothing of how the code travelled.
 #[must_use]
 pub fn result_token(
     keys: &KeyRing,
     issuer: &str,
     verification: &Verification,
-    channel: Channel,
+    channel: Option<Channel>,
     remember_me: bool,
     now: Timestamp,
 ) -> String {
     let mut amr = vec!["otp"];
-    amr.extend(channel.authentication_method());
+    amr.extend(channel.and_then(Channel::authentication_method));
     let claims = Claims {
         iss: issuer,
         aud: verification.app.as_str(),
@@ -60,7 +62,7 @@ pub fn result_token(
         vid: verification.id.to_string(),
         purpose: verification.purpose.as_str(),
         amr,
-        channel: channel.as_str(),
+        channel: channel.map(Channel::as_str),
         iat: now.as_secs(),
         exp: now.plus(TOKEN_TTL).as_secs(),
         // One approval, one token: the verification names it.

@@ -182,6 +182,8 @@ impl<J: Journal> MemoryStore<J> {
     /// forgotten after that long, and not after a week.
     pub(super) fn look_back(&self, terms: &SendTerms) {
         let millis = u64::try_from(terms.horizon().as_millis()).unwrap_or(u64::MAX);
+        // Zero would stand for not knowing yet.
+        let millis = millis.max(1);
         if self.horizon.load(Ordering::Relaxed) < millis {
             self.horizon.fetch_max(millis, Ordering::Relaxed);
         }

@@ -146,7 +146,7 @@ impl Verifier {
             &self.parts.keys,
             &self.parts.issuer,
             verification,
-            channel,
+            verification.addressed.then_some(channel),
             overview.details.remember_me,
             now,
         );

@@ -46,7 +46,7 @@ pub struct Parts {
     pub issuer: String,
     /// How long a start may wait for providers.
     pub deadline: Duration,
-    /// The longest window of any policy: how long sends are remembered.
+    /// The longest window or cooldown of any policy: how long sends are remembered.
     pub horizon: Duration,
 }
 
@@ -170,7 +170,9 @@ impl Verifier {
         let index = self.parts.keys.recipient_index(app, to);
         let unlocked = self.parts.store.unlock(index, self.now()).await;
         let unlocked = self.watch(unlocked)?;
-        self.note(Event::Unlocked);
+        if unlocked {
+            self.note(Event::Unlocked);
+        }
         Ok(unlocked)
     }
 

@@ -204,6 +204,43 @@ async fn a_crowd_fills_the_store_to_its_maximum_and_not_beyond() {
     assert!(store.start(step(nth(1), true), later).await.is_ok());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_crowd_that_its_recipient_refuses_never_takes_the_sources_slot_from_another() {
+    let store = Arc::new(MemoryStore::default());
+    for round in 0..300 {
+        let mut index = [2; 16];
+        index[..8].copy_from_slice(&nth(round)[..8]);
+        let charged = |recipient, max| {
+            let mut charged = step(nth(recipient), true);
+            charged.terms.source = Some(SourceCharge {
+                index: SourceIndex::from_bytes(index),
+                quotas: vec![Quota {
+                    max: 1,
+                    window: MINUTE,
+                }],
+            });
+            let window = MINUTE;
+            charged.terms.recipient = vec![Quota { max, window }];
+            charged
+        };
+        let callers = (0..8).map(|caller| {
+            let store = Arc::clone(&store);
+            let step = if caller == 4 {
+                charged(10 + round, 1)
+            } else {
+                charged(1, 0)
+            };
+            tokio::spawn(async move { store.start(step, T0).await.unwrap() })
+        });
+        let mut started = 0;
+        for caller in callers.collect::<Vec<_>>() {
+            let outcome = caller.await.unwrap();
+            started += usize::from(matches!(outcome, StartOutcome::Started(_)));
+        }
+        assert_eq!(started, 1, "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn a_full_store_still_repeats_answers_but_takes_no_new_key() {
     let store = MemoryStore::new(NoJournal, 1);

@@ -97,6 +97,19 @@ async fn the_channel_in_the_token_is_the_one_that_the_code_came_over() {
     }
 }
 
+#[tokio::test]
+async fn a_token_claims_no_channel_where_this_server_sent_nothing() {
+    let server = Server::new();
+    let mut asked = request(generous());
+    (asked.to, asked.channels) = (None, Vec::new());
+    let sent = server.verifier.start(asked).await.unwrap();
+    let id = sent.overview.verification.id;
+    let approved = server.check(id, sent.code).await.unwrap();
+    let (_, claims) = verify(approved.token.expose(), &server.keys.jwks()).unwrap();
+    assert_eq!(claims["amr"], serde_json::json!(["otp"]));
+    assert_eq!(claims.get("channel"), None);
+}
+
 fn secret(seed: u64) -> SecretKey {
     SecretKey::generate(&SeededEntropy::new(seed)).expect("seeded")
 }
