@@ -76,7 +76,6 @@ fn defaults(data: &Path) -> Table {
     );
     put(&["admin", "bind"], "127.0.0.1:9090");
     put(&["providers", INBOX, "kind"], INBOX);
-    put(&["log", "access"], "true");
     for channel in Channel::ALL {
         put(&["channels", channel.as_str()], INBOX);
     }
