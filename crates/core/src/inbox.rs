@@ -35,8 +35,8 @@ pub struct InboxMessage {
 /// Shows what the inbox of dev mode holds. It is bounded: the oldest messages fall out.
 #[async_trait]
 pub trait Inbox: Send + Sync + 'static {
-    /// The messages, newest first.
-    fn messages(&self) -> Vec<Arc<InboxMessage>>;
+    /// The messages, of all recipients or of one, newest first.
+    fn messages(&self, to: Option<&Recipient>) -> Vec<Arc<InboxMessage>>;
 
     /// Throws every message away.
     fn clear(&self);

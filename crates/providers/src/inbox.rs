@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use watchword_core::routing::Outcome;
-use watchword_core::{Channel, Clock, DeliveryId, Inbox, InboxMessage, Message};
+use watchword_core::{Channel, Clock, DeliveryId, Inbox, InboxMessage, Message, Recipient};
 
 use crate::provider::Provider;
 
@@ -58,8 +58,12 @@ impl Default for KeptMessages {
 
 #[async_trait]
 impl Inbox for KeptMessages {
-    fn messages(&self) -> Vec<Arc<InboxMessage>> {
-        self.messages.lock().iter().cloned().collect()
+    fn messages(&self, to: Option<&Recipient>) -> Vec<Arc<InboxMessage>> {
+        let messages = self.messages.lock();
+        let wanted = messages
+            .iter()
+            .filter(|message| to.is_none_or(|to| message.to == *to));
+        wanted.cloned().collect()
     }
 
     fn clear(&self) {
@@ -157,7 +161,7 @@ mod tests {
             let outcome = provider.send(&message, Instant::now()).await;
             assert_eq!(outcome, Outcome::accepted(None));
         }
-        let messages = kept.messages();
+        let messages = kept.messages(None);
         let bodies: Vec<_> = messages.iter().map(|one| one.body.expose()).collect();
         assert_eq!(bodies, ["third", "second"]);
         let newest = &messages[0];
@@ -170,7 +174,7 @@ mod tests {
         );
         assert_eq!(newest.at, SetClock::default().now());
         kept.clear();
-        assert!(kept.messages().is_empty());
+        assert!(kept.messages(None).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -64,21 +64,10 @@ pub(super) async fn messages(
 ) -> Result<Response, Problem> {
     only_local(&uri, &headers)?;
     let dev = dev(&app)?;
-    let mut messages = dev.inbox.messages();
     let query = query.unwrap_or_default();
-    if let Some(to) = parameter(&query, "to") {
-        // The surfaces that read numbers less strictly reach recipients that the native one does not.
-        let lenient = NumberRules {
-            strict: false,
-            ..app.numbers
-        };
-        let to = Recipient::parse(&to, &app.numbers).or_else(|_| Recipient::parse(&to, &lenient));
-        let to = to.map_err(|error| {
-            let detail = format!("the parameter `to` {error}");
-            Problem::new(ProblemKind::InvalidRequest, detail)
-        })?;
-        messages.retain(|message| message.to == to);
-    }
+    let to = parameter(&query, "to");
+    let to = to.map(|to| recipient(&app, &to)).transpose()?;
+    let messages = dev.inbox.messages(to.as_ref());
     let views: Vec<_> = messages
         .iter()
         .map(|message| MessageView::of(message))
@@ -87,6 +76,19 @@ pub(super) async fn messages(
     Ok(Asset::new("application/json", json)
         .cached(Caching::No)
         .answer(&headers))
+}
+
+/// Reads a recipient as any surface might have: some read numbers less strictly than the native one.
+fn recipient(app: &App, to: &str) -> Result<Recipient, Problem> {
+    let lenient = NumberRules {
+        strict: false,
+        ..app.numbers
+    };
+    let read = Recipient::parse(to, &app.numbers).or_else(|_| Recipient::parse(to, &lenient));
+    read.map_err(|error| {
+        let detail = format!("the parameter `to` {error}");
+        Problem::new(ProblemKind::InvalidRequest, detail)
+    })
 }
 
 /// `DELETE /dev/messages`

@@ -70,7 +70,7 @@ pub(super) async fn landing(
     let dev = dev(&app)?;
     let page = Landing {
         url: &dev.url,
-        messages: dev.inbox.messages().len(),
+        messages: dev.inbox.messages(None).len(),
         expose_codes: app.expose_codes,
     };
     render(&page, &headers)
@@ -83,7 +83,7 @@ pub(super) async fn inbox(
 ) -> Result<Response, Problem> {
     only_local(&uri, &headers)?;
     let dev = dev(&app)?;
-    let messages = dev.inbox.messages();
+    let messages = dev.inbox.messages(None);
     let page = InboxPage {
         messages: messages.iter().map(|message| Letter::of(message)).collect(),
         url: &dev.url,

@@ -12,9 +12,9 @@ use watchword_core::fakes::Pigeon;
 use watchword_core::keys::Sealed;
 use watchword_core::{
     ApiKeyId, ApiKeyRecord, ApiKeyStore, AppId, CancelOutcome, Channel, CheckOutcome, CheckStep,
-    Delivery, Dispatch, Envelope, Inbox, InboxMessage, Messenger, Purpose, RecipientIndex, Replay,
-    ReplayKey, ReplayStore, ResendOutcome, ResendStep, StartOutcome, StartStep, Store, StoreError,
-    Timestamp, Verification, VerificationId, Withdrawal,
+    Delivery, Dispatch, Envelope, Inbox, InboxMessage, Messenger, Purpose, Recipient,
+    RecipientIndex, Replay, ReplayKey, ReplayStore, ResendOutcome, ResendStep, StartOutcome,
+    StartStep, Store, StoreError, Timestamp, Verification, VerificationId, Withdrawal,
 };
 
 /// API keys in memory.
@@ -77,8 +77,10 @@ impl Postbox {
 
 #[async_trait]
 impl Inbox for Postbox {
-    fn messages(&self) -> Vec<Arc<InboxMessage>> {
-        self.messages.lock().clone()
+    fn messages(&self, to: Option<&Recipient>) -> Vec<Arc<InboxMessage>> {
+        let mut messages = self.messages.lock().clone();
+        messages.retain(|message| to.is_none_or(|to| message.to == *to));
+        messages
     }
 
     fn clear(&self) {
