@@ -228,7 +228,9 @@ mod tests {
         assert!(!moved(recipient));
         // As long as the right ones, so that their lengths do not give them away.
         assert!(!moved(|row| row.channel = Channel::Email));
-        assert!(!moved(|row| row.purpose = Purpose::parse("defaulx").unwrap()));
+        assert!(!moved(
+            |row| row.purpose = Purpose::parse("defaulx").unwrap()
+        ));
     }
 
     #[test]

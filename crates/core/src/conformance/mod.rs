@@ -3,7 +3,7 @@
 //! One promise a function, and its name is the sentence that turns red. A store joins with two
 //! lines, where the expression makes a fresh, empty store for each promise:
 //!
-//! ```ignore
+//! ```text
 //! watchword_core::store_conformance!(async { Arc::new(MemoryStore::default()) });
 //! watchword_core::store_model!(async { Arc::new(MemoryStore::default()) });
 //! ```
