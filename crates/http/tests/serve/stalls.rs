@@ -220,11 +220,12 @@ async fn a_handler_that_does_not_finish_is_answered_503_and_its_work_dropped() {
     })
     .await;
     let mut client = server.connect().await;
-    client
-        .write("GET /forever HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await;
-    let answer = client.response().await;
-    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    for _ in 0..4 {
+        let request = "GET /forever HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.write(request).await;
+        let answer = client.response().await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    }
     client.write(REQUEST).await;
     assert!(
         client.response().await.ends_with("hello"),
@@ -232,7 +233,7 @@ async fn a_handler_that_does_not_finish_is_answered_503_and_its_work_dropped() {
     );
     server
         .memory
-        .events(ConnectionEvent::TimedOut(Stall::Request), 1)
+        .events(ConnectionEvent::TimedOut(Stall::Request), 4)
         .await;
 }
 
@@ -275,20 +276,20 @@ async fn a_client_that_does_not_read_is_let_go() {
 #[tokio::test]
 async fn a_slow_reader_that_keeps_reading_is_served() {
     let server = server(Timeouts {
-        write_stall: SHORT,
+        write_stall: SHORT * 2,
         idle: SHORT,
         ..patient()
     })
     .await;
     let mut client = server.connect().await;
     client.write("GET /big HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    let mut space = vec![0; 4 * 1024 * 1024];
+    let mut space = vec![0; 1024 * 1024];
     let mut total = 0;
     while total < crate::harness::BIG {
         let read = soon(client.0.read(&mut space)).await.unwrap();
         assert!(read > 0, "cut off after {total}");
         total += read;
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 
