@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use watchword_core::Channel;
 use watchword_core::keys::SecretKey;
+use watchword_providers::ProviderSettings;
 
 use super::trial::try_out;
 use super::{runtime, tell_notes};
 use crate::cli::Dev;
 use crate::config::{
-    Mode, Origin, Sources, Table, Value, Variables, gather, list, read_private, set, settle,
+    Config, Mode, Origin, Sources, Table, Value, Variables, gather, list, read_private, set, settle,
 };
 use crate::failure::Failure;
 use crate::output::say;
@@ -50,6 +51,7 @@ pub(super) fn run(args: &Dev) -> Result<(), Failure> {
     try_out(&config, &given)?;
     drop(given);
     let data = config.storage.url.path().map(Path::to_owned);
+    let leaving = leaving(&config);
     let print = args.output.print_addresses;
     let manner = Manner {
         expose_codes: args.expose_codes,
@@ -57,7 +59,7 @@ pub(super) fn run(args: &Dev) -> Result<(), Failure> {
             if print {
                 say(&addresses.to_json())
             } else {
-                say(&welcome(addresses, data.as_deref()))
+                say(&welcome(addresses, data.as_deref(), &leaving))
             }
         }),
     };
@@ -157,13 +159,35 @@ fn secret_key(file: &PathBuf) -> Result<SecretKey, Failure> {
     Ok(key)
 }
 
+/// The channels whose messages do not stay in the inbox, as somebody configured other providers.
+fn leaving(config: &Config) -> Vec<Channel> {
+    let stays =
+        |name: &String| matches!(config.providers.get(name), Some(ProviderSettings::Inbox(_)));
+    let routes = config.channels.iter();
+    let outward = routes.filter(|(_, route)| !route.lists().flatten().all(stays));
+    outward.map(|(channel, _)| *channel).collect()
+}
+
+/// What becomes of a message.
+fn reach(leaving: &[Channel]) -> String {
+    if leaving.is_empty() {
+        return "Nothing leaves this machine".to_owned();
+    }
+    let names: Vec<_> = leaving.iter().map(|channel| channel.as_str()).collect();
+    format!(
+        "Messages by {} leave this machine through your providers",
+        names.join(", ")
+    )
+}
+
 /// What a person reads who started dev mode.
-fn welcome(addresses: &Addresses, database: Option<&Path>) -> String {
+fn welcome(addresses: &Addresses, database: Option<&Path>, leaving: &[Channel]) -> String {
     let url = addresses.first_url();
     let insecure = if url.starts_with("https") { "-k " } else { "" };
     let mut text = format!(
-        "\nWatchword {} in dev mode. Nothing leaves this machine, and no API key is needed.\n\n",
-        env!("CARGO_PKG_VERSION")
+        "\nWatchword {} in dev mode. {}, and no API key is needed.\n\n",
+        env!("CARGO_PKG_VERSION"),
+        reach(leaving)
     );
     for api in addresses.urls() {
         text += &format!("  API     {api}/v1  (documents: {api}/docs)\n");
@@ -178,7 +202,26 @@ fn welcome(addresses: &Addresses, database: Option<&Path>) -> String {
     text += &format!(
         "\nTry it:\n\n  curl -s {insecure}{url}/v1/verifications -H 'Content-Type: application/json' \
          -d '{{\"to\": \"+12025550123\"}}'\n\n\
-         The code is in the inbox then. Ctrl-C stops the server.\n"
+         {} Ctrl-C stops the server.\n",
+        if leaving.contains(&Channel::Sms) {
+            "The number is nobody's: put yours in."
+        } else {
+            "The code is in the inbox then."
+        }
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dev_mode_does_not_promise_an_inbox_for_what_leaves() {
+        assert_eq!(reach(&[]), "Nothing leaves this machine");
+        assert_eq!(
+            reach(&[Channel::Sms, Channel::Email]),
+            "Messages by sms, email leave this machine through your providers"
+        );
+    }
 }
