@@ -19,7 +19,10 @@ pub const OLDEST_SQLITE: i32 = 3_051_003;
 /// How often a connection looks whether another one has finished writing. SQLite's own pauses
 /// grow to 100 ms, and a journal under load leaves only short gaps.
 const BUSY_PAUSE: Duration = Duration::from_micros(500);
+/// So often: some ten seconds.
 const BUSY_TRIES: i32 = 20_000;
+/// So often for the writer, whom callers wait for: some one second.
+const WRITER_BUSY_TRIES: i32 = 2_000;
 
 /// A database file of which the folder and the file itself exist, by its absolute path.
 #[derive(Clone, Debug)]
@@ -64,10 +67,7 @@ impl DatabaseFile {
     pub(super) fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&self.0, flags)?;
-        connection.busy_handler(Some(|tries| {
-            thread::sleep(BUSY_PAUSE);
-            tries < BUSY_TRIES
-        }))?;
+        wait_for_others(&mut connection, BUSY_TRIES)?;
         let mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
         if !mode.eq_ignore_ascii_case("wal") {
@@ -112,6 +112,19 @@ impl DatabaseFile {
             Err(TryLockError::Error(source)) => Err(self.failed(source)),
         }
     }
+}
+
+fn wait_for_others(connection: &mut Connection, tries: i32) -> rusqlite::Result<()> {
+    connection.busy_handler(Some(move |tried| {
+        thread::sleep(BUSY_PAUSE);
+        tried < tries
+    }))
+}
+
+/// Has a connection wait less long for others who write: whoever waits for it gets an answer in
+/// time, and it tries again anyway.
+pub(super) fn hurry(connection: &mut Connection) -> rusqlite::Result<()> {
+    wait_for_others(connection, WRITER_BUSY_TRIES)
 }
 
 /// What a write-ahead log is cut back to when it starts anew.

@@ -81,6 +81,7 @@ impl Embedded {
         shared.counts.resume(&replayed);
         let refused = |source| file.refused(source);
         guard::remember(&connection, settings.keys).map_err(refused)?;
+        file::hurry(&mut connection).map_err(refused)?;
         let failed = |source| file.failed(source);
         let checkpoints = file.connect().map_err(refused)?;
         let head = Arc::new(Mutex::new(replayed.head));

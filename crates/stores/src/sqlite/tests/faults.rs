@@ -72,6 +72,19 @@ async fn a_full_disk_refuses_steps_until_there_is_room_again() {
 }
 
 #[tokio::test]
+async fn somebody_who_holds_the_file_for_long_delays_steps_but_stops_none_for_ever() {
+    let fixture = Fixture::new();
+    let other = fixture.connection();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(fixture.start(1).await.is_err());
+    assert!(fixture.embedded.store.ready().await.is_err());
+    other.execute_batch("ROLLBACK").unwrap();
+    until_ready(&fixture).await;
+    fixture.start(2).await.unwrap();
+    assert_eq!(fixture.crash().embedded.store.len(), 2);
+}
+
+#[tokio::test]
 async fn a_snapshot_in_the_making_gives_way_to_the_steps_when_the_disk_is_full() {
     let fixture = Fixture::new();
     // Large enough that an image needs more room than a step.
