@@ -39,7 +39,7 @@ pub struct RouteEntry {
     pub area: Area,
 }
 
-/// Every route of a listener. Routes get in by [`Mount`] only, so none is missing.
+/// Every route of a listener. Routes get in by the same door, so none is missing.
 #[derive(Clone, Debug, Default)]
 pub struct RouteTable(Vec<RouteEntry>);
 

@@ -1,5 +1,5 @@
 //! The settings as a file writes them, section by section. What they mean is settled in
-//! [`super::settle`].
+//! [`mod@super::settle`].
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
