@@ -64,12 +64,15 @@ pub(crate) struct AppConfig {
 }
 
 impl Config {
-    /// The longest window of any policy.
+    /// The longest window or cooldown of any policy: how long sends are remembered.
     pub(crate) fn horizon(&self) -> Duration {
         let apps = self.apps.values().flat_map(|app| app.policies.values());
         let policies = self.surfaces.values().chain(apps).chain([&self.policy]);
-        let limits = policies.flat_map(|policy| &policy.limits);
-        limits.map(|limit| limit.window).max().unwrap_or_default()
+        let spans = policies.flat_map(|policy| {
+            let windows = policy.limits.iter().map(|limit| limit.window);
+            windows.chain([policy.resend_cooldown])
+        });
+        spans.max().unwrap_or_default()
     }
 }
 
