@@ -5,6 +5,7 @@
 //! that no kind has to.
 
 mod body;
+pub(crate) mod meaning;
 mod reply;
 mod sender;
 

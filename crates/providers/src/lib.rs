@@ -10,20 +10,28 @@
 #![forbid(unsafe_code)]
 
 pub mod courier;
+mod gupshup;
 pub mod http;
 mod inbox;
+mod language;
+mod meta;
 mod provider;
 #[cfg(test)]
 mod samples;
 mod secret;
 mod settings;
 mod smtp;
+mod twilio;
 mod webhook;
 
 pub use courier::{Courier, CourierParts, HandOver, InvalidRoute, Observer, ProviderHealth};
+pub use gupshup::GupshupSettings;
 pub use inbox::{InboxProvider, KeptMessages};
+pub use language::{ByLanguage, OneOrMany};
+pub use meta::MetaSettings;
 pub use provider::Provider;
 pub use secret::Secret;
 pub use settings::{
     BuildError, Builder, InboxSettings, ProviderSettings, SmtpSettings, WebhookSettings,
 };
+pub use twilio::{TwilioSmsSettings, TwilioVoiceSettings, TwilioWhatsappSettings};

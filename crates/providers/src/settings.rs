@@ -1,5 +1,7 @@
 //! What an operator writes about a provider, and the provider that comes of it.
 
+pub(crate) mod upstream;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +10,17 @@ use reqwest::Url;
 use serde::Deserialize;
 use watchword_core::{Clock, span};
 
+use crate::gupshup::{GupshupSettings, GupshupWhatsapp};
 use crate::http::{HttpKind, HttpProvider, Sender, SenderError};
 use crate::inbox::{InboxProvider, KeptMessages};
+use crate::meta::{MetaSettings, MetaWhatsapp};
 use crate::provider::Provider;
 use crate::secret::Secret;
 use crate::smtp::SmtpProvider;
+use crate::twilio::{
+    TwilioSms, TwilioSmsSettings, TwilioVoice, TwilioVoiceSettings, TwilioWhatsapp,
+    TwilioWhatsappSettings,
+};
 use crate::webhook::{Keys, Webhook};
 
 /// The settings of one provider, told apart by `kind`. Unknown kinds and unknown settings are
@@ -24,6 +32,21 @@ pub enum ProviderSettings {
     Smtp(SmtpSettings),
     /// Signed JSON to a URL.
     Webhook(WebhookSettings),
+    /// SMS through Twilio.
+    #[serde(rename = "twilio-sms")]
+    TwilioSms(TwilioSmsSettings),
+    /// WhatsApp templates through Twilio.
+    #[serde(rename = "twilio-whatsapp")]
+    TwilioWhatsapp(TwilioWhatsappSettings),
+    /// Calls through Twilio.
+    #[serde(rename = "twilio-voice")]
+    TwilioVoice(TwilioVoiceSettings),
+    /// WhatsApp templates through Meta.
+    #[serde(rename = "meta-whatsapp")]
+    MetaWhatsapp(MetaSettings),
+    /// WhatsApp templates through Gupshup.
+    #[serde(rename = "gupshup-whatsapp")]
+    GupshupWhatsapp(GupshupSettings),
     /// The inbox of dev mode.
     Inbox(InboxSettings),
 }
@@ -67,7 +90,7 @@ pub struct InboxSettings {}
 
 impl ProviderSettings {
     /// Every kind, with its settings beside `kind`, and whether each is a secret.
-    pub const KINDS: [(&'static str, &'static [(&'static str, bool)]); 3] = [
+    pub const KINDS: [(&'static str, &'static [(&'static str, bool)]); 8] = [
         (
             "smtp",
             &[
@@ -81,6 +104,72 @@ impl ProviderSettings {
             "webhook",
             &[("url", true), ("secret", true), ("timeout", false)],
         ),
+        (
+            "twilio-sms",
+            &[
+                ("account_sid", false),
+                ("auth_token", true),
+                ("api_key", false),
+                ("api_secret", true),
+                ("from", false),
+                ("messaging_service_sid", false),
+                ("base_url", false),
+                ("timeout", false),
+            ],
+        ),
+        (
+            "twilio-whatsapp",
+            &[
+                ("account_sid", false),
+                ("auth_token", true),
+                ("api_key", false),
+                ("api_secret", true),
+                ("from", false),
+                ("messaging_service_sid", false),
+                ("content_sid", false),
+                ("base_url", false),
+                ("timeout", false),
+            ],
+        ),
+        (
+            "twilio-voice",
+            &[
+                ("account_sid", false),
+                ("auth_token", true),
+                ("api_key", false),
+                ("api_secret", true),
+                ("from", false),
+                ("base_url", false),
+                ("timeout", false),
+            ],
+        ),
+        (
+            "meta-whatsapp",
+            &[
+                ("phone_number_id", false),
+                ("access_token", true),
+                ("app_secret", true),
+                ("verify_token", true),
+                ("template", false),
+                ("language", false),
+                ("api_version", false),
+                ("base_url", false),
+                ("timeout", false),
+            ],
+        ),
+        (
+            "gupshup-whatsapp",
+            &[
+                ("api_key", true),
+                ("source", false),
+                ("app_name", false),
+                ("template_id", false),
+                ("params", false),
+                ("callback_token", true),
+                ("base_url", false),
+                ("timeout", false),
+            ],
+        ),
         ("inbox", &[]),
     ];
 
@@ -90,6 +179,11 @@ impl ProviderSettings {
         match self {
             Self::Smtp(_) => SmtpProvider::KIND,
             Self::Webhook(_) => Webhook::KIND,
+            Self::TwilioSms(_) => TwilioSms::KIND,
+            Self::TwilioWhatsapp(_) => TwilioWhatsapp::KIND,
+            Self::TwilioVoice(_) => TwilioVoice::KIND,
+            Self::MetaWhatsapp(_) => MetaWhatsapp::KIND,
+            Self::GupshupWhatsapp(_) => GupshupWhatsapp::KIND,
             Self::Inbox(_) => InboxProvider::KIND,
         }
     }
@@ -138,20 +232,24 @@ impl Builder {
                 Ok(Arc::new(provider.map_err(wrong)?))
             }
             ProviderSettings::Webhook(webhook) => {
-                timeout(webhook.timeout).map_err(wrong)?;
-                let kind = read_webhook(webhook).map_err(wrong)?;
-                let sender = self
-                    .sender()
-                    .map_err(|error| wrong(("url", error.to_string())))?;
-                let clock = Arc::clone(&self.clock);
-                Ok(Arc::new(HttpProvider::new(
-                    name,
-                    kind,
-                    webhook.timeout,
-                    sender,
-                    clock,
-                )))
+                let kind = read_webhook(webhook);
+                self.http(name, "url", kind, webhook.timeout).map_err(wrong)
             }
+            ProviderSettings::TwilioSms(given) => self
+                .http(name, "base_url", given.provider(), given.timeout)
+                .map_err(wrong),
+            ProviderSettings::TwilioWhatsapp(given) => self
+                .http(name, "base_url", given.provider(), given.timeout)
+                .map_err(wrong),
+            ProviderSettings::TwilioVoice(given) => self
+                .http(name, "base_url", given.provider(), given.timeout)
+                .map_err(wrong),
+            ProviderSettings::MetaWhatsapp(given) => self
+                .http(name, "base_url", given.provider(), given.timeout)
+                .map_err(wrong),
+            ProviderSettings::GupshupWhatsapp(given) => self
+                .http(name, "base_url", given.provider(), given.timeout)
+                .map_err(wrong),
             ProviderSettings::Inbox(_) => {
                 let Some(kept) = &self.inbox else {
                     let fault = "`inbox` is for dev mode only".to_owned();
@@ -164,6 +262,23 @@ impl Builder {
                 )))
             }
         }
+    }
+
+    /// A provider that speaks HTTP. `url` is the setting that says where it is.
+    fn http<K: HttpKind>(
+        &mut self,
+        name: &str,
+        url: &'static str,
+        kind: Result<K, Fault>,
+        limit: Option<Duration>,
+    ) -> Result<Arc<dyn Provider>, Fault> {
+        timeout(limit)?;
+        let kind = kind?;
+        let sender = self.sender().map_err(|error| (url, error.to_string()))?;
+        let clock = Arc::clone(&self.clock);
+        Ok(Arc::new(HttpProvider::new(
+            name, kind, limit, sender, clock,
+        )))
     }
 
     fn sender(&mut self) -> Result<Arc<Sender>, SenderError> {

@@ -24,6 +24,7 @@ const NUMBER: &str = "+12015550123";
 const ADDRESS: &str = "ann.lee@mail.example";
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PASSWORD: &str = "hunter2";
+const SID: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "t0ken-in-the-url";
 
 /// A subscriber that keeps everything it is told, at every level, by everybody.
@@ -70,7 +71,7 @@ async fn echoing_http(status: &'static str) -> u16 {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = vec![0; 64 * 1024];
             let mut read = 0;
-            while !request[..read].ends_with(b"}}") {
+            while !whole(&request[..read]) {
                 match stream.read(&mut request[read..]).await {
                     Ok(0) | Err(_) => break,
                     Ok(more) => read += more,
@@ -82,6 +83,18 @@ async fn echoing_http(status: &'static str) -> u16 {
         }
     });
     port
+}
+
+/// Whether all of a request is there, as its `Content-Length` says.
+fn whole(request: &[u8]) -> bool {
+    let request = String::from_utf8_lossy(request).to_ascii_lowercase();
+    let Some((head, body)) = request.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:"));
+    length.and_then(|length| length.trim().parse().ok()) == Some(body.len())
 }
 
 /// A mail server that takes any password, and refuses with the latest of what it was sent, and the
@@ -165,12 +178,50 @@ async fn no_log_delivery_outcome_or_health_holds_a_secret() {
         mails.push(format!("mail{}", mails.len()));
         providers.push(builder.build(mails.last().unwrap(), &settings).unwrap());
     }
+    // Providers with an API of their own: they get everything back that they sent.
+    let twilio = format!("account_sid = '{SID}'\nauth_token = '{PASSWORD}'\nfrom = '+12015550100'");
+    let mut routes = BTreeMap::from([(Channel::Sms, hooks), (Channel::Email, mails)]);
+    for status in ["400 Bad", "401 No", "429 Slow", "500 Oops"] {
+        for (kind, more, channel) in [
+            ("twilio-sms", twilio.clone(), Channel::Sms),
+            (
+                "twilio-whatsapp",
+                format!("{twilio}\ncontent_sid = 'HX0123456789abcdef0123456789abcdef'"),
+                Channel::Whatsapp,
+            ),
+            ("twilio-voice", twilio.clone(), Channel::Voice),
+            (
+                "meta-whatsapp",
+                format!(
+                    "phone_number_id = '1'\naccess_token = '{PASSWORD}'\ntemplate = 'code'
+                     language = 'en'\napp_secret = '{PASSWORD}'"
+                ),
+                Channel::Whatsapp,
+            ),
+            (
+                "gupshup-whatsapp",
+                format!(
+                    "api_key = '{PASSWORD}'\nsource = '12015550100'\napp_name = 'x'
+                     template_id = 'x'"
+                ),
+                Channel::Whatsapp,
+            ),
+        ] {
+            let port = echoing_http(status).await;
+            let toml = format!("kind = '{kind}'\nbase_url = 'http://127.0.0.1:{port}'\n{more}");
+            let settings: ProviderSettings = toml::from_str(&toml).unwrap();
+            let names = routes.entry(channel).or_default();
+            let name = format!("{kind}{}", names.len());
+            providers.push(builder.build(&name, &settings).unwrap());
+            names.push(name);
+        }
+    }
     let courier = Courier::new(CourierParts {
         providers,
-        routes: BTreeMap::from([
-            (Channel::Sms, Route::new(hooks)),
-            (Channel::Email, Route::new(mails)),
-        ]),
+        routes: routes
+            .into_iter()
+            .map(|(channel, names)| (channel, Route::new(names)))
+            .collect(),
         templates: Templates::new(&TemplateSettings::default()).unwrap(),
         app_templates: BTreeMap::new(),
         duplicates: Duplicates::default(),
@@ -182,13 +233,18 @@ async fn no_log_delivery_outcome_or_health_holds_a_secret() {
 
     let mut shown = String::new();
     let mut tried = 0;
-    for (to, channel) in [(NUMBER, Channel::Sms), (ADDRESS, Channel::Email)] {
+    for (to, channel) in [
+        (NUMBER, Channel::Sms),
+        (ADDRESS, Channel::Email),
+        (NUMBER, Channel::Whatsapp),
+        (NUMBER, Channel::Voice),
+    ] {
         let deadline = Duration::from_secs(60);
         let dispatch = courier.dispatch(envelope(to, channel), deadline).await;
         tried += dispatch.deliveries.len();
         let _ = writeln!(shown, "{dispatch:?}");
     }
-    assert_eq!(tried, 9, "{shown}");
+    assert_eq!(tried, 4 + 5 + 4 * 5, "{shown}");
     let _ = writeln!(shown, "{:?}", courier.health());
     let logged = everything.0.lock().clone();
     for expected in ["misconfigured", "hook1", "451 4.3.0", "mail3"] {
@@ -197,7 +253,23 @@ async fn no_log_delivery_outcome_or_health_holds_a_secret() {
     let number = NUMBER.trim_start_matches('+');
     // AUTH PLAIN carries the password like this.
     let plain = "AGFubgBodW50ZXIy";
-    for secret in [CODE, number, ADDRESS, TOKEN, &KEY[6..], PASSWORD, plain] {
+    // As calls say it, and as forms carry it.
+    let spoken = "4, 0, 2, 7, 1, 8";
+    let encoded = "4%2C+0%2C+2";
+    // `Basic` carries SID and password like this.
+    let basic = "ZjpodW50ZXIy";
+    for secret in [
+        CODE,
+        number,
+        ADDRESS,
+        TOKEN,
+        &KEY[6..],
+        PASSWORD,
+        plain,
+        spoken,
+        encoded,
+        basic,
+    ] {
         assert!(!logged.contains(secret), "{secret} in {logged}");
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }

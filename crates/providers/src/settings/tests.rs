@@ -24,9 +24,24 @@ fn every_kind_is_read_and_built() {
         timeout = "4s""#;
     let webhook =
         format!("kind = 'webhook'\nurl = 'https://hooks.example.com/otp'\nsecret = '{KEY} {KEY}'");
+    let account = "account_sid = 'AC0123456789abcdef0123456789abcdef'
+        auth_token = 'x'\nfrom = '+12015550100'";
+    let content = "content_sid = { default = 'HX0123456789abcdef0123456789abcdef' }";
+    let sms = format!("kind = 'twilio-sms'\n{account}");
+    let whatsapp = format!("kind = 'twilio-whatsapp'\n{account}\n{content}");
+    let voice = format!("kind = 'twilio-voice'\n{account}");
+    let meta = "kind = 'meta-whatsapp'\nphone_number_id = '1'\naccess_token = 'x'
+        template = 'code'\nlanguage = { default = 'en_US', de = 'de' }";
+    let gupshup = "kind = 'gupshup-whatsapp'\napi_key = 'x'\nsource = '12015550100'
+        app_name = 'x'\ntemplate_id = 'x'\nparams = ['{code}', '{code}']";
     for (toml, kind) in [
         (smtp, "smtp"),
         (&webhook, "webhook"),
+        (&sms, "twilio-sms"),
+        (&whatsapp, "twilio-whatsapp"),
+        (&voice, "twilio-voice"),
+        (meta, "meta-whatsapp"),
+        (gupshup, "gupshup-whatsapp"),
         ("kind = 'inbox'", "inbox"),
     ] {
         let provider = build(toml).unwrap_or_else(|fault| panic!("{fault}"));
@@ -96,6 +111,25 @@ fn a_wrong_setting_is_named_with_its_provider_and_never_shown() {
             "kind = 'webhook'\nurl = 'https://hooks.example.com'\nsecret = 'whsec_hunter2'",
             "providers.first: `secret`",
         ),
+        (
+            "kind = 'twilio-voice'\naccount_sid = 'hunter2'\nfrom = '+12015550100'",
+            "providers.first: `account_sid` is not AC and 32 hexadecimal digits",
+        ),
+        (
+            "kind = 'twilio-voice'\naccount_sid = 'AC0123456789abcdef0123456789abcdef'
+             auth_token = 'hunter2'\nfrom = 'Shop'",
+            "providers.first: `from` is no number",
+        ),
+        (
+            "kind = 'meta-whatsapp'\nphone_number_id = '1'\naccess_token = 'hunter2'
+             template = 'code'\nlanguage = { de = 'de' }",
+            "providers.first: `language` has no `default`",
+        ),
+        (
+            "kind = 'gupshup-whatsapp'\napi_key = 'hunter2'\nsource = 'x'\napp_name = 'x'
+             template_id = 'x'",
+            "providers.first: `source` is no number",
+        ),
     ] {
         let fault = build(toml)
             .err()
@@ -120,7 +154,19 @@ fn debug_output_of_settings_shows_no_secret() {
     let webhook = read(&format!(
         "kind = 'webhook'\nurl = 'https://x.example/hunter2'\nsecret = '{KEY}'"
     ));
-    let shown = format!("{:?} {:?}", smtp.unwrap(), webhook.unwrap());
+    let others = [
+        "kind = 'twilio-sms'\naccount_sid = 'x'\nauth_token = 'hunter2'\napi_secret = 'hunter2'",
+        "kind = 'twilio-voice'\naccount_sid = 'x'\nauth_token = 'hunter2'\napi_secret = 'hunter2'
+         from = 'x'",
+        "kind = 'twilio-whatsapp'\naccount_sid = 'x'\nauth_token = 'hunter2'
+         api_secret = 'hunter2'\ncontent_sid = 'x'",
+        "kind = 'meta-whatsapp'\nphone_number_id = 'x'\naccess_token = 'hunter2'\ntemplate = 'x'
+         language = 'en'\napp_secret = 'hunter2'\nverify_token = 'hunter2'",
+        "kind = 'gupshup-whatsapp'\napi_key = 'hunter2'\nsource = 'x'\napp_name = 'x'
+         template_id = 'x'\ncallback_token = 'hunter2'",
+    ]
+    .map(|toml| read(toml).unwrap());
+    let shown = format!("{:?} {:?} {others:?}", smtp.unwrap(), webhook.unwrap());
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(!shown.contains("MfKQ9r8"), "{shown}");
 }

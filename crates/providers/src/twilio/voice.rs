@@ -1,0 +1,51 @@
+//! Calls through Twilio.
+
+use watchword_core::routing::{Class, Detail, Outcome};
+use watchword_core::{Channel, Message, Timestamp};
+
+use super::{Account, read, twiml, validity};
+use crate::http::{Call, HttpKind, Reply};
+
+/// Calls that say the code to whoever presses a key.
+pub(crate) struct TwilioVoice {
+    pub(super) account: Account,
+    pub(super) from: String,
+}
+
+impl TwilioVoice {
+    /// Twilio refuses longer documents, in characters.
+    const MAX_TWIML: usize = 4000;
+    /// How long a phone rings, in seconds: most mailboxes answer later.
+    const RING: u64 = 25;
+    /// How long a call may last, in seconds. No wait in the document may be shorter: see
+    /// [`twiml::document`].
+    pub(super) const LONGEST: u64 = 120;
+}
+
+impl HttpKind for TwilioVoice {
+    const KIND: &'static str = "twilio-voice";
+
+    fn carries(&self, channel: Channel) -> bool {
+        channel == Channel::Voice
+    }
+
+    fn request(&self, message: &Message, now: Timestamp) -> Result<Call, Outcome> {
+        let ring = validity(message, now)?.min(Self::RING).to_string();
+        let document = twiml::document(message);
+        if document.chars().count() > Self::MAX_TWIML {
+            return Err(Outcome::new(Class::Rejected).with(Detail::Word("text_too_long")));
+        }
+        let fields = [
+            ("To", message.to.canonical()),
+            ("From", &self.from),
+            ("Twiml", &document),
+            ("Timeout", &ring),
+            ("TimeLimit", &Self::LONGEST.to_string()),
+        ];
+        Ok(self.account.call("Calls", &fields))
+    }
+
+    fn read(&self, reply: &Reply) -> Outcome {
+        read(reply, &["CA"])
+    }
+}
