@@ -15,6 +15,10 @@ enum Meaning {
     Setting(&'static [&'static str], Form),
     /// It describes the mail server, together with others.
     MailServer,
+    /// It describes one of [`ACCOUNTS`], together with others.
+    Account,
+    /// It describes an account that cannot serve without this.
+    Lacks(&'static str),
     /// It configures something that this release does not have.
     Needs(&'static str),
     /// It configures a surface that this release does not have, and nothing hangs on it.
@@ -29,7 +33,7 @@ enum Form {
 }
 
 use Form::{AsItIs, Minutes, Seconds};
-use Meaning::{MailServer, Needs, Setting, Unused};
+use Meaning::{Account, Lacks, MailServer, Needs, Setting, Unused};
 
 /// The names, each once. Of two that mean one setting, the later wins.
 const NAMES: &[(&str, Meaning)] = &[
@@ -66,26 +70,17 @@ const NAMES: &[(&str, Meaning)] = &[
     ("EMAIL_USE_SSL", MailServer),
     ("OTP_REQUIRE_PROVIDER_CONFIG", Unused("the surface otp")),
     ("ACCESS_TOKEN_EXPIRE_MINUTES", Unused("the surface auth")),
-    ("SMS_TWILIO_ACCOUNT_SID", Needs("provider kind twilio-sms")),
-    ("SMS_TWILIO_AUTH_TOKEN", Needs("provider kind twilio-sms")),
-    ("SMS_TWILIO_SENDER", Needs("provider kind twilio-sms")),
-    (
-        "WA_TWILIO_ACCOUNT_SID",
-        Needs("provider kind twilio-whatsapp"),
-    ),
-    (
-        "WA_TWILIO_AUTH_TOKEN",
-        Needs("provider kind twilio-whatsapp"),
-    ),
-    ("WA_TWILIO_SENDER", Needs("provider kind twilio-whatsapp")),
-    ("GUPSHUP_API_KEY", Needs("provider kind gupshup-whatsapp")),
-    ("GUPSHUP_SOURCE", Needs("provider kind gupshup-whatsapp")),
-    (
-        "GUPSHUP_TEMPLATE_ID",
-        Needs("provider kind gupshup-whatsapp"),
-    ),
-    ("GUPSHUP_SRC_NAME", Needs("provider kind gupshup-whatsapp")),
-    ("GUPSHUP_API_URL", Needs("provider kind gupshup-whatsapp")),
+    ("SMS_TWILIO_ACCOUNT_SID", Account),
+    ("SMS_TWILIO_AUTH_TOKEN", Account),
+    ("SMS_TWILIO_SENDER", Account),
+    ("WA_TWILIO_ACCOUNT_SID", Lacks(CONTENT)),
+    ("WA_TWILIO_AUTH_TOKEN", Lacks(CONTENT)),
+    ("WA_TWILIO_SENDER", Lacks(CONTENT)),
+    ("GUPSHUP_API_KEY", Account),
+    ("GUPSHUP_SOURCE", Account),
+    ("GUPSHUP_TEMPLATE_ID", Account),
+    ("GUPSHUP_SRC_NAME", Account),
+    ("GUPSHUP_API_URL", Account),
     ("SUPABASE_DB_URL", Needs("storage in PostgreSQL")),
     ("REDIS_HOST", Needs("storage in Redis")),
     ("REDIS_PORT", Needs("storage in Redis")),
@@ -94,6 +89,44 @@ const NAMES: &[(&str, Meaning)] = &[
 
 /// The provider that `EMAIL_*` describe.
 pub(crate) const MAIL_PROVIDER: &str = "email_env";
+
+/// What the names of Twilio's WhatsApp cannot say.
+const CONTENT: &str = "WhatsApp takes codes in an approved template only, which no WA_TWILIO_* \
+     names; write [providers.NAME] with kind = \"twilio-whatsapp\" and its content_sid";
+
+/// An account that some names describe, as a provider.
+struct Upstream {
+    provider: &'static str,
+    kind: &'static str,
+    channel: &'static str,
+    /// Each name, the setting that it is, and whether it has to be there.
+    settings: &'static [(&'static str, &'static str, bool)],
+}
+
+const ACCOUNTS: [Upstream; 2] = [
+    Upstream {
+        provider: "sms_env",
+        kind: "twilio-sms",
+        channel: "sms",
+        settings: &[
+            ("SMS_TWILIO_ACCOUNT_SID", "account_sid", true),
+            ("SMS_TWILIO_AUTH_TOKEN", "auth_token", true),
+            ("SMS_TWILIO_SENDER", "from", true),
+        ],
+    },
+    Upstream {
+        provider: "gupshup_env",
+        kind: "gupshup-whatsapp",
+        channel: "whatsapp",
+        settings: &[
+            ("GUPSHUP_API_KEY", "api_key", true),
+            ("GUPSHUP_SOURCE", "source", true),
+            ("GUPSHUP_TEMPLATE_ID", "template_id", true),
+            ("GUPSHUP_SRC_NAME", "app_name", true),
+            ("GUPSHUP_API_URL", "base_url", false),
+        ],
+    },
+];
 
 /// Names that are so common that in dev mode, which needs no configuration, they are taken for
 /// those of another program.
@@ -132,7 +165,11 @@ pub(crate) fn read(variables: &Variables, dev: bool) -> SeedSettings {
                 };
                 set(&mut found.table, path, Value::loose(text, origin.clone()));
             }
-            MailServer => {}
+            MailServer | Account => {}
+            Lacks(what) => {
+                let fault = Fault::general(format!("{name} is not enough: {what}"));
+                found.complain(fault.from(Some(origin)), dev);
+            }
             Needs(what) => {
                 let message = format!("needs {what}, which this release does not have");
                 found.complain(
@@ -147,6 +184,9 @@ pub(crate) fn read(variables: &Variables, dev: bool) -> SeedSettings {
     }
     supabase(variables, dev, &mut found);
     mail_server(variables, &mut found);
+    for account in &ACCOUNTS {
+        upstream(account, variables, dev, &mut found);
+    }
     found
 }
 
@@ -248,6 +288,45 @@ fn mail_server(variables: &Variables, found: &mut SeedSettings) {
     set(&mut found.table, &["channels", "email"], route);
 }
 
+/// The names of one account, as one provider and the route of its channel.
+fn upstream(account: &Upstream, variables: &Variables, dev: bool, found: &mut SeedSettings) {
+    let given = |(name, setting, _): &(&'static str, &'static str, bool)| {
+        let (text, origin) = variables
+            .get(name)
+            .filter(|(text, _)| !text.trim().is_empty())?;
+        Some((*name, *setting, text.trim(), origin))
+    };
+    let set_names: Vec<_> = account.settings.iter().filter_map(given).collect();
+    let Some((first, _, _, origin)) = set_names.first() else {
+        return;
+    };
+    let missing = account
+        .settings
+        .iter()
+        .find(|entry| entry.2 && given(entry).is_none());
+    if let Some((missing, ..)) = missing {
+        let message = format!(
+            "{first} describes a provider of kind {}, and {missing} is missing",
+            account.kind
+        );
+        found.complain(Fault::general(message).from(Some(origin)), dev);
+        return;
+    }
+    let path = |setting| ["providers", account.provider, setting];
+    let kind = Value::text(account.kind, (*origin).clone());
+    set(&mut found.table, &path("kind"), kind);
+    for (_, setting, text, origin) in &set_names {
+        let value = Value::text(*text, (*origin).clone());
+        set(&mut found.table, &path(setting), value);
+    }
+    let list = What::List(vec![Value::text(account.provider, (*origin).clone())]);
+    let route = Value {
+        what: list,
+        origin: (*origin).clone(),
+    };
+    set(&mut found.table, &["channels", account.channel], route);
+}
+
 /// RFC 3986 section 2.1, with everything but the unreserved characters encoded.
 fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
@@ -304,10 +383,11 @@ mod tests {
     }
 
     #[test]
-    fn names_of_what_is_not_there_yet_are_recognised_and_refused_by_serve_only() {
+    fn names_that_are_not_enough_are_recognised_and_refused_by_serve_only() {
         for (name, needs) in [
-            ("SMS_TWILIO_ACCOUNT_SID", "provider kind twilio-sms"),
-            ("GUPSHUP_API_KEY", "provider kind gupshup-whatsapp"),
+            ("SMS_TWILIO_ACCOUNT_SID", "SMS_TWILIO_AUTH_TOKEN is missing"),
+            ("WA_TWILIO_SENDER", "content_sid"),
+            ("GUPSHUP_API_KEY", "GUPSHUP_SOURCE is missing"),
             ("REDIS_HOST", "storage in Redis"),
             ("SUPABASE_URL", "SUPABASE_DB_URL"),
         ] {
@@ -319,6 +399,34 @@ mod tests {
             let in_dev = read(&variables, true);
             assert_eq!((in_dev.faults.len(), in_dev.notes.len()), (0, 1), "{name}");
         }
+    }
+
+    #[test]
+    fn the_names_of_an_account_become_a_provider_and_the_route_of_its_channel() {
+        let variables = Variables::from([
+            ("SMS_TWILIO_ACCOUNT_SID", "AC1"),
+            ("SMS_TWILIO_AUTH_TOKEN", "token"),
+            ("SMS_TWILIO_SENDER", "+12015550100"),
+            ("GUPSHUP_API_KEY", "key"),
+            ("GUPSHUP_SOURCE", "12015550100"),
+            ("GUPSHUP_TEMPLATE_ID", "id"),
+            ("GUPSHUP_SRC_NAME", "App"),
+        ]);
+        let found = read(&variables, false);
+        assert_eq!(found.faults, []);
+        for (path, text) in [
+            ("providers.sms_env.kind", "twilio-sms"),
+            ("providers.sms_env.account_sid", "AC1"),
+            ("providers.sms_env.auth_token", "token"),
+            ("providers.sms_env.from", "+12015550100"),
+            ("channels.sms.0", "sms_env"),
+            ("providers.gupshup_env.kind", "gupshup-whatsapp"),
+            ("providers.gupshup_env.app_name", "App"),
+            ("channels.whatsapp.0", "gupshup_env"),
+        ] {
+            assert_eq!(find(&found, path).as_deref(), Some(text), "{path}");
+        }
+        assert_eq!(find(&found, "providers.gupshup_env.base_url"), None);
     }
 
     #[test]

@@ -231,7 +231,7 @@ impl Page<'_> {
                 if *secret {
                     self.put(path, quoted(REDACTED));
                 } else {
-                    self.put_given(&path, "");
+                    self.leaves(&path);
                 }
             }
         }

@@ -138,14 +138,8 @@ fn what_a_replaced_service_needs_and_this_release_lacks_is_told() {
     let folder = folder();
     write(folder.path(), &format!("secret_key = \"KEY\"\n{MAIL}"));
     for (name, line) in [
-        (
-            "SMS_TWILIO_ACCOUNT_SID",
-            "needs provider kind twilio-sms, which this release does not have",
-        ),
-        (
-            "GUPSHUP_API_KEY",
-            "needs provider kind gupshup-whatsapp, which this release does not have",
-        ),
+        ("SMS_TWILIO_ACCOUNT_SID", "SMS_TWILIO_AUTH_TOKEN is missing"),
+        ("GUPSHUP_API_KEY", "GUPSHUP_SOURCE is missing"),
         (
             "REDIS_HOST",
             "needs storage in Redis, which this release does not have",

@@ -181,8 +181,8 @@ fn each_mistake_is_refused_with_its_one_line() {
                 "secret_key = \"KEY\"\n{}",
                 MAIL.replace("\"smtp\"", "\"twilio-sms\"")
             ),
-            "providers.mail.kind: needs provider kind twilio-sms, which this release does not have \
-             (watchword.toml:5)",
+            "providers.mail.url: unknown key; known here: account_sid, auth_token, api_key, api_secret, \
+             from, messaging_service_sid, base_url, timeout (watchword.toml:6)",
         ),
         (
             format!("secret_key = \"KEY\"\n{}", MAIL.replace("from =", "form =")),

@@ -136,14 +136,8 @@ impl Settling<'_> {
     }
 }
 
-/// Kinds that are designed and not built yet.
-const LATER: [&str; 5] = [
-    "twilio-sms",
-    "twilio-whatsapp",
-    "twilio-voice",
-    "meta-whatsapp",
-    "gupshup-whatsapp",
-];
+/// Settings that may be a table by language, or a list.
+const STRUCTURED: [&str; 4] = ["content_sid", "language", "template_id", "params"];
 
 impl Settling<'_> {
     /// Reads the settings of one provider. Serde would find what is wrong, but not name it well:
@@ -161,10 +155,6 @@ impl Settling<'_> {
         };
         let name = kind.as_text().unwrap_or_default();
         let at = |step: &str| format!("{path}.{step}");
-        if LATER.contains(&name) {
-            let message = format!("needs provider kind {name}, which this release does not have");
-            return Err(Fault::at(at("kind"), message).from(Some(&kind.origin)));
-        }
         let Some((_, known)) = ProviderSettings::KINDS
             .into_iter()
             .find(|(known, _)| *known == name)
@@ -181,7 +171,11 @@ impl Settling<'_> {
                 let message = unknown("key", key, known.iter().map(|(name, _)| *name));
                 return Err(Fault::at(at(key), message).from(Some(&value.origin)));
             }
-            if value.as_text().is_none() && !matches!(value.what, What::Integer(_) | What::Truth(_))
+            let simple = matches!(value.what, What::Integer(_) | What::Truth(_));
+            let structured = matches!(value.what, What::List(_) | What::Table(_));
+            if value.as_text().is_none()
+                && !simple
+                && !(structured && STRUCTURED.contains(&key.as_str()))
             {
                 let message = format!("is {} where a text belongs", value.what.kind());
                 return Err(Fault::at(at(key), message).from(Some(&value.origin)));
