@@ -139,6 +139,38 @@ fn a_wrong_setting_is_named_with_its_provider_and_never_shown() {
     }
 }
 
+/// The settings in the pages of the providers work as they stand there.
+#[test]
+fn the_settings_that_the_documentation_shows_are_taken() {
+    let mut kinds = Vec::new();
+    for page in [
+        include_str!("../../../../docs/providers/twilio.md"),
+        include_str!("../../../../docs/providers/meta-whatsapp.md"),
+        include_str!("../../../../docs/providers/gupshup.md"),
+    ] {
+        let (_, rest) = page.split_once("```toml\n").unwrap();
+        let (block, _) = rest.split_once("```").unwrap();
+        let block: toml::Table = block.parse().unwrap();
+        let channels = block["channels"].as_table().unwrap();
+        for (name, settings) in block["providers"].as_table().unwrap() {
+            let routed = |list: &toml::Value| list.as_array().unwrap()[0].as_str() == Some(name);
+            assert!(channels.values().any(routed), "{name}");
+            let provider = build(&settings.as_table().unwrap().to_string())
+                .unwrap_or_else(|fault| panic!("{fault}"));
+            assert!(page.contains(&format!("`{}`", provider.kind())));
+            let (_, known) = ProviderSettings::KINDS
+                .into_iter()
+                .find(|(kind, _)| *kind == provider.kind())
+                .unwrap();
+            for (setting, _) in known.iter().filter(|(name, _)| *name != "timeout") {
+                assert!(page.contains(&format!("`{setting}`")), "{name}: {setting}");
+            }
+            kinds.push(provider.kind());
+        }
+    }
+    assert_eq!(kinds.len(), 5);
+}
+
 #[test]
 fn the_inbox_is_for_dev_mode() {
     let settings = read("kind = 'inbox'").unwrap();
