@@ -225,6 +225,8 @@ async fn a_handler_that_does_not_finish_is_answered_503_and_its_work_dropped() {
         client.write(request).await;
         let answer = client.response().await;
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.contains("\r\nretry-after: 5\r\n"), "{answer}");
+        assert!(answer.contains("\"detail\":"), "{answer}");
     }
     client.write(REQUEST).await;
     assert!(
