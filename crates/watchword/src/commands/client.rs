@@ -113,6 +113,8 @@ fn post(server: &Server, path: &str, body: &Value) -> Result<Value, Failure> {
         }
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
+        let wait = response.headers().get(reqwest::header::RETRY_AFTER);
+        let wait = wait.and_then(|value| value.to_str().ok()?.parse().ok());
         let answer: Value = response.json().await.map_err(|_| {
             Failure::unreachable(format!(
                 "{base} answered {status} and is no Watchword server"
@@ -121,13 +123,13 @@ fn post(server: &Server, path: &str, body: &Value) -> Result<Value, Failure> {
         if status.is_success() {
             Ok(answer)
         } else {
-            Err(refused(&answer, status.as_u16(), server))
+            Err(refused(&answer, status.as_u16(), wait, server))
         }
     })
 }
 
 /// A problem (RFC 9457) in a person's words.
-fn refused(problem: &Value, status: u16, server: &Server) -> Failure {
+fn refused(problem: &Value, status: u16, wait: Option<u64>, server: &Server) -> Failure {
     let text = |name: &str| problem[name].as_str();
     let mut line = match (text("title"), text("detail")) {
         (Some(title), Some(detail)) => format!("{title}: {detail}"),
@@ -137,12 +139,16 @@ fn refused(problem: &Value, status: u16, server: &Server) -> Failure {
     for error in problem["errors"].as_array().into_iter().flatten() {
         let pointer = error["pointer"].as_str().unwrap_or_default();
         let detail = error["detail"].as_str().unwrap_or_default();
-        line.push_str(&format!("; {pointer} {detail}"));
+        let fault = format!("{pointer} {detail}");
+        // The problem's own sentence names the first of them already.
+        if !line.contains(&fault) {
+            line.push_str(&format!("; {fault}"));
+        }
     }
     if let Some(left) = problem["attempts_remaining"].as_u64() {
         line.push_str(&format!(" ({left} attempts left)"));
     }
-    if let Some(wait) = problem["retry_after"].as_u64() {
+    if let Some(wait) = wait {
         line.push_str(&format!(" (try again in {wait} s)"));
     }
     if status == 401 && server.key.is_none() {

@@ -165,6 +165,11 @@ async fn the_client_commands_talk_to_a_running_server() {
         .find_map(|line| line.trim().strip_prefix("id "))
         .unwrap()
         .trim();
+    let early = with(&["send", "ada@example.com"]);
+    assert_eq!(early.code, 1);
+    assert!(early.err.contains("(try again in "), "{}", early.err);
+    let nonsense = with(&["send", "nonsense"]);
+    assert_eq!(nonsense.err.matches("/to ").count(), 1, "{}", nonsense.err);
     let code = caller.code("ada@example.com").await;
     let wrong = with(&["check", id, &another(&code)]);
     assert_eq!(wrong.code, 1);
