@@ -153,7 +153,10 @@ impl KeyRing {
     pub fn recipient_index(&self, app: &AppId, recipient: &Recipient) -> RecipientIndex {
         let mut mac = self.recipients.clone();
         field(&mut mac, app.as_str().as_bytes());
-        field(&mut mac, recipient.canonical().as_bytes());
+        // The case of a local part is kept for delivery, but a mailbox hardly ever tells cases
+        // apart: were counters to, every variant would buy a guesser a budget of its own.
+        let spelling = recipient.canonical().to_ascii_lowercase();
+        field(&mut mac, spelling.as_bytes());
         RecipientIndex::from_bytes(finish_short(mac))
     }
 
@@ -272,6 +275,7 @@ impl fmt::Debug for KeyRing {
 mod tests {
     use super::*;
     use crate::fakes::SeededEntropy;
+    use crate::recipient::NumberRules;
 
     fn secret(seed: u64) -> SecretKey {
         SecretKey::generate(&SeededEntropy::new(seed)).unwrap()
@@ -287,6 +291,17 @@ mod tests {
         assert_eq!(one.jwks(), two.jwks());
         assert_ne!(one.fingerprint(fields), other.fingerprint(fields));
         assert_ne!(one.jwks(), other.jwks());
+    }
+
+    #[test]
+    fn every_case_of_an_address_shares_its_counters() {
+        let ring = KeyRing::new(&secret(1), &[]);
+        let index = |text: &str| {
+            let read = Recipient::parse(text, &NumberRules::default()).unwrap();
+            ring.recipient_index(&AppId::default(), &read)
+        };
+        assert_eq!(index("Victim@Example.org"), index("vIctim@example.org"));
+        assert_ne!(index("victim@example.org"), index("victim2@example.org"));
     }
 
     #[test]
