@@ -81,13 +81,17 @@ where
 {
     let (parts, body) = request.into_parts();
     let prepared = async {
-        let (caller, client) = admit(&app, &parts, scope).await?;
+        let admitted = admit(&app, &parts, scope).await;
+        // Read it even where the answer does not need it: some HTTP/2 clients lose an answer that
+        // comes before they have sent their body.
+        let body = read_body(&parts.headers, body).await;
+        let (caller, client) = admitted?;
         let typed = parts.headers.contains_key(CONTENT_TYPE);
         if typed && !wants_json(&parts.headers) {
             return Err(not_json());
         }
         let key = IdempotencyKey::read(&parts.headers)?;
-        let body = read_body(&parts.headers, body).await?;
+        let body = body?;
         if !typed && !body.is_empty() {
             return Err(not_json());
         }
