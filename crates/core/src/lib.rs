@@ -9,6 +9,7 @@
 mod api_key;
 mod app;
 mod binding;
+mod callback;
 mod channel;
 mod clock;
 mod code;
@@ -47,6 +48,7 @@ pub use api_key::{
 };
 pub use app::{AppId, InvalidAppId};
 pub use binding::{BindingDigest, InvalidBinding};
+pub use callback::{About, Callback, CallbackMethod, CallbackRequest, Callbacks, Receipt};
 pub use channel::{Channel, UnknownChannel};
 pub use clock::{Clock, Timestamp};
 pub use code::{Alphabet, Code, CodeFormat, InvalidCode};
