@@ -82,7 +82,9 @@ pub struct Delivery {
 impl Delivery {
     /// Takes in what is newly known of the same delivery; whether that moved it forward.
     pub fn advance(&mut self, newer: &Self) -> bool {
-        let forward = newer.id == self.id && newer.status > self.status;
+        // A provider speaks for its own hand-overs only.
+        let same = newer.id == self.id && newer.provider == self.provider;
+        let forward = same && newer.status > self.status;
         if forward {
             self.status = newer.status;
             self.at = self.at.max(newer.at);
@@ -90,6 +92,10 @@ impl Delivery {
             if newer.message_id.is_some() {
                 self.message_id.clone_from(&newer.message_id);
             }
+        } else if same && self.message_id.is_none() && newer.message_id.is_some() {
+            // Its receipt was faster than the answer that names it.
+            self.message_id.clone_from(&newer.message_id);
+            return true;
         }
         forward
     }
@@ -134,6 +140,26 @@ mod tests {
         other.id = DeliveryId(Uuid::max());
         assert!(!known.advance(&other));
         assert_eq!(known, delivery(DeliveryStatus::Accepted, 1));
+    }
+
+    #[test]
+    fn a_receipt_of_another_provider_changes_nothing() {
+        let mut known = delivery(DeliveryStatus::Accepted, 1);
+        let mut other = delivery(DeliveryStatus::Delivered, 2);
+        other.provider = "second".to_owned();
+        assert!(!known.advance(&other));
+        assert_eq!(known, delivery(DeliveryStatus::Accepted, 1));
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_its_receipt_still_names_the_message() {
+        let mut known = delivery(DeliveryStatus::Delivered, 2);
+        let mut answer = delivery(DeliveryStatus::Accepted, 1);
+        answer.message_id = Some("SM1".to_owned());
+        assert!(known.advance(&answer));
+        assert_eq!(known.status, DeliveryStatus::Delivered);
+        assert_eq!(known.message_id.as_deref(), Some("SM1"));
+        assert!(!known.advance(&answer), "nothing new any more");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::binding::BindingDigest;
 use crate::channel::Channel;
-use crate::code::{Alphabet, CodeFormat};
+use crate::code::{Alphabet, Code, CodeFormat};
 use crate::entropy::{Entropy, EntropyError};
 use crate::id::VerificationId;
 use crate::keys::{KeyRing, Sealed, Unsealable};
@@ -36,6 +36,8 @@ pub struct Details {
     pub metadata: Option<serde_json::Value>,
     /// Whether the caller asked for a long session.
     pub remember_me: bool,
+    /// The code itself, where another channel may have to carry the same one later.
+    pub code: Option<Code>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,6 +62,8 @@ struct Written {
     metadata: Option<serde_json::Value>,
     #[serde(rename = "r", default, skip_serializing_if = "std::ops::Not::not")]
     remember_me: bool,
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    code: Option<Zeroizing<String>>,
 }
 
 impl Details {
@@ -84,6 +88,10 @@ impl Details {
             max_attempts: self.max_attempts,
             metadata: self.metadata.clone(),
             remember_me: self.remember_me,
+            code: self
+                .code
+                .as_ref()
+                .map(|code| Zeroizing::new(code.expose().to_owned())),
         };
         // Plain data without maps of odd keys: it always has a JSON form.
         let json = Zeroizing::new(serde_json::to_vec(&written).unwrap_or_default());
@@ -110,6 +118,11 @@ impl Details {
             max_attempts: written.max_attempts,
             metadata: written.metadata,
             remember_me: written.remember_me,
+            code: written
+                .code
+                .map(|code| Code::parse(&code))
+                .transpose()
+                .map_err(|_| Unsealable)?,
         })
     }
 }
@@ -143,6 +156,7 @@ mod tests {
             max_attempts: 7,
             metadata: Some(serde_json::json!({"order": [1, null]})),
             remember_me: true,
+            code: Code::parse("40Z718AB").ok(),
         }
     }
 
@@ -166,6 +180,8 @@ mod tests {
         assert_eq!(after.max_attempts, before.max_attempts);
         assert_eq!(after.metadata, before.metadata);
         assert_eq!(after.remember_me, before.remember_me);
+        let code = |details: &Details| details.code.as_ref().map(|code| code.expose().to_owned());
+        assert!(code(&after).is_some() && code(&after) == code(&before));
         let nobody = Details { to: None, ..before };
         let after = Details::open(ID, &sealed(&nobody), &fakes::keys(1)).unwrap();
         assert_eq!(after.to, None);
@@ -180,12 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn neither_seal_nor_print_shows_the_recipient() {
+    fn neither_seal_nor_print_shows_the_recipient_or_the_code() {
         let details = details();
         let sealed = sealed(&details);
-        let digits = b"4155550123";
-        let held = |bytes: &[u8]| bytes.windows(digits.len()).any(|window| window == digits);
-        assert!(!held(sealed.as_bytes()));
-        assert!(!held(format!("{details:?} {sealed:?}").as_bytes()));
+        for secret in [&b"4155550123"[..], &b"40Z718AB"[..]] {
+            let held = |bytes: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
+            assert!(!held(sealed.as_bytes()));
+            assert!(!held(format!("{details:?} {sealed:?}").as_bytes()));
+        }
     }
 }

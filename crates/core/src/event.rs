@@ -1,6 +1,7 @@
 //! What happened, for whoever counts it.
 
 use crate::channel::Channel;
+use crate::delivery::DeliveryStatus;
 
 /// Something that the rules decided. Carries nothing that names a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,15 @@ pub enum Event {
     Approved(Channel),
     /// A check failed.
     CheckFailed(CheckFailure),
+    /// A provider told how far a message came.
+    Receipt(Channel, DeliveryStatus),
+    /// The next channel had its turn, and a provider took the message, or none did.
+    FellBack {
+        /// The channel that it was taken over, or the first one that was tried.
+        channel: Channel,
+        /// Whether a provider took it.
+        taken: bool,
+    },
     /// A verification was canceled.
     Canceled,
     /// A recipient was unlocked.

@@ -225,6 +225,8 @@ pub fn pending(at: Timestamp) -> Verification {
             message_id: Some("m-1".to_owned()),
             error: None,
         }],
+        outdated: 0,
+        fallback: None,
         purpose,
     }
 }

@@ -72,17 +72,17 @@ pub use recipient::{
     Email, InvalidRecipient, NumberRules, Phone, Recipient, RecipientKind, Region, UnknownRegion,
 };
 pub use step::{
-    CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, Refusal, ResendOutcome,
-    ResendStep, SendTerms, SourceCharge, StartOutcome, StartStep, Withdrawal,
+    CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, Dispatched, Note, Refusal,
+    ResendOutcome, ResendStep, SendTerms, SourceCharge, StartOutcome, StartStep, Turn, Withdrawal,
 };
-pub use store::{Replay, ReplayKey, ReplayStore, Store, StoreError};
+pub use store::{MessageKey, Replay, ReplayKey, ReplayStore, Store, StoreError};
 pub use template::{
     AppHash, InvalidTemplate, Occasion, Rendered, TemplateFault, TemplateSettings, TemplateTexts,
     Templates, WebOtpDomain,
 };
 pub use token::{RESULT_TYPE, TOKEN_TTL, result_token, sign};
-pub use verification::{Guess, RETENTION, Status, Verification};
+pub use verification::{Fallback, Guess, MAX_DELIVERIES, RETENTION, Status, Verification};
 pub use verifier::{
-    Approved, CancelError, CheckError, CheckRequest, Failure, Overview, Parts, ResendRequest,
-    ResultToken, SendError, Sent, Source, StartRequest, Terms, Verifier, Whose,
+    Approved, CancelError, CheckError, CheckRequest, Failure, Overview, Parts, Received,
+    ResendRequest, ResultToken, SendError, Sent, Source, StartRequest, Terms, Verifier, Whose,
 };

@@ -73,6 +73,11 @@ pub trait Messenger: Send + Sync + 'static {
     /// Whether a channel has any provider.
     fn serves(&self, channel: Channel) -> bool;
 
+    /// Whether the receipts of this provider name a message by nothing but its own name for it.
+    fn tracks(&self, _provider: &str) -> bool {
+        false
+    }
+
     /// Hands the message to the first provider that takes it, over the first channel that
     /// reaches the recipient, and answers within `deadline`.
     ///

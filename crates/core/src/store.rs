@@ -6,13 +6,13 @@ use async_trait::async_trait;
 
 use crate::app::AppId;
 use crate::clock::Timestamp;
-use crate::delivery::Delivery;
+use crate::delivery::DeliveryId;
 use crate::digest::RecipientIndex;
 use crate::id::VerificationId;
 use crate::keys::Sealed;
 use crate::step::{
-    CancelOutcome, CheckOutcome, CheckStep, ResendOutcome, ResendStep, StartOutcome, StartStep,
-    Withdrawal,
+    CancelOutcome, CheckOutcome, CheckStep, Note, ResendOutcome, ResendStep, StartOutcome,
+    StartStep, Turn, Withdrawal,
 };
 use crate::verification::Verification;
 
@@ -92,9 +92,37 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a verification whose recipient every channel refused. Its send stays charged.
     async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Notes hand-overs. Seen by the next read at once; a crash within the store's next flush
-    /// may forget them, as nothing that a caller relies on hangs on it.
-    async fn note(&self, id: VerificationId, deliveries: Vec<Delivery>) -> Result<(), StoreError>;
+    /// Notes hand-overs, and answers with the turn of the next channel if this note made it so.
+    ///
+    /// Seen by the next read at once. What a note says of deliveries, a crash within the store's
+    /// next flush may forget; a fallback that it plans and a turn that it gives are kept as any
+    /// step. A turn is given once.
+    async fn note(
+        &self,
+        id: VerificationId,
+        note: Note,
+        now: Timestamp,
+    ) -> Result<Option<Turn>, StoreError>;
+
+    /// The hand-over that was noted under this name, while its verification is remembered.
+    async fn locate(
+        &self,
+        name: MessageKey,
+        now: Timestamp,
+    ) -> Result<Option<(VerificationId, DeliveryId)>, StoreError>;
+
+    /// Up to `most` verifications whose fallback is due. Others may see the same ones:
+    /// [`Self::fall_back`] decides.
+    async fn overdue(&self, most: usize, now: Timestamp)
+    -> Result<Vec<VerificationId>, StoreError>;
+
+    /// Takes the turn of the next channel, if it is due and the code lives. Nobody gets the same
+    /// turn again.
+    async fn fall_back(
+        &self,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Result<Option<Turn>, StoreError>;
 
     /// Lifts the lock of a recipient and forgets its failures; whether there were any.
     async fn unlock(&self, recipient: RecipientIndex, now: Timestamp) -> Result<bool, StoreError>;
@@ -115,6 +143,10 @@ pub enum Replay {
     /// The first request's answer, sealed.
     Done(Sealed),
 }
+
+/// Names a message by its provider's name for it, without showing that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageKey(pub [u8; 16]);
 
 /// Names an idempotency key of one caller without showing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -16,6 +16,20 @@ use crate::purpose::Purpose;
 /// How long a verification can still be read after its code died. Nothing can be checked then.
 pub const RETENTION: Duration = Duration::from_mins(5);
 
+/// The most deliveries that one verification remembers. Its limits admit far fewer; what comes
+/// beyond them is no hand-over of ours.
+pub const MAX_DELIVERIES: usize = 64;
+
+/// What comes next if the message does not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// Which of the channels that were asked for is the next, counted from 0.
+    pub next: u8,
+    /// When it starts without a word from a provider; never, where the channel before it has no
+    /// `fallback_after`.
+    pub due: Option<Timestamp>,
+}
+
 /// Where a verification stands. All but `Pending` are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -86,6 +100,10 @@ pub struct Verification {
     pub details: Sealed,
     /// Its hand-overs, oldest first.
     pub deliveries: Vec<Delivery>,
+    /// How many of its deliveries, the oldest ones, carried an earlier code.
+    pub outdated: u16,
+    /// What comes next if no hand-over of the present code arrives. Taken once.
+    pub fallback: Option<Fallback>,
 }
 
 /// What came of one guess.
@@ -169,22 +187,48 @@ impl Verification {
         live
     }
 
-    /// Takes in what is newly known of its hand-overs; whether anything was new.
-    pub fn note(&mut self, deliveries: &[Delivery]) -> bool {
+    /// Takes in what is newly known of its hand-overs; whether anything was new. `present` says
+    /// whether those that nobody knew of carried the present code.
+    pub fn note(&mut self, deliveries: &[Delivery], present: bool) -> bool {
         let mut changed = false;
         for newer in deliveries {
-            match self
+            let place = self
                 .deliveries
-                .iter_mut()
-                .find(|known| known.id == newer.id)
-            {
-                Some(known) => changed |= known.advance(newer),
-                None => {
-                    self.deliveries.push(newer.clone());
+                .iter()
+                .position(|known| known.id == newer.id);
+            match place {
+                Some(place) => changed |= self.deliveries[place].advance(newer),
+                None if self.deliveries.len() < MAX_DELIVERIES => {
+                    self.insert(newer.clone(), present);
                     changed = true;
                 }
+                None => {}
             }
         }
         changed
+    }
+
+    fn insert(&mut self, delivery: Delivery, present: bool) {
+        if present {
+            self.deliveries.push(delivery);
+        } else {
+            let place = usize::from(self.outdated).min(self.deliveries.len());
+            self.deliveries.insert(place, delivery);
+            self.outdated += 1;
+        }
+    }
+
+    /// The hand-overs of its present code.
+    #[must_use]
+    pub fn present_deliveries(&self) -> &[Delivery] {
+        self.deliveries
+            .get(usize::from(self.outdated)..)
+            .unwrap_or_default()
+    }
+
+    /// From now on its deliveries carry a fresh code.
+    pub(crate) fn outdate(&mut self) {
+        self.outdated = u16::try_from(self.deliveries.len()).unwrap_or(u16::MAX);
+        self.fallback = None;
     }
 }

@@ -31,6 +31,7 @@ fn server() -> Server {
         events: Arc::new(()),
         issuer: "https://otp.example.com".to_owned(),
         deadline: Duration::from_secs(10),
+        fallback_after: std::collections::BTreeMap::new(),
         horizon: LONGEST_WINDOW,
     });
     Server {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use watchword_core::fakes::{self, SetClock};
 use watchword_core::{
     AppId, Channel, Clock, Delivery, DeliveryId, DeliveryStatus, Details, Email, Entropy,
-    EntropyError, Purpose, Recipient, RecipientIndex, SendTerms, StartStep, Store, VerificationId,
-    WhenPending,
+    EntropyError, Note, Purpose, Recipient, RecipientIndex, SendTerms, StartStep, Store,
+    VerificationId, WhenPending,
 };
 use watchword_stores::{OpenOptions, Opened, StorageUrl, open};
 
@@ -145,7 +145,11 @@ async fn one(store: &dyn Store, entropy: &Counter, now: watchword_core::Timestam
         message_id: Some(format!("<{}@example.com>", id.as_uuid())),
         error: None,
     };
-    store.note(id, vec![delivery]).await.expect("notes");
+    let note = Note {
+        deliveries: vec![delivery],
+        ..Note::default()
+    };
+    store.note(id, note, now).await.expect("notes");
 }
 
 fn keys() -> &'static watchword_core::keys::KeyRing {
@@ -165,5 +169,6 @@ fn details() -> Details {
         max_attempts: 5,
         metadata: None,
         remember_me: false,
+        code: None,
     }
 }

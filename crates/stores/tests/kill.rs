@@ -106,6 +106,7 @@ fn verifier(store: Arc<dyn watchword_core::Store>, pigeon: Arc<Pigeon>, seed: u6
         events: Arc::new(()),
         issuer: "https://otp.example.com".to_owned(),
         deadline: Duration::from_secs(10),
+        fallback_after: std::collections::BTreeMap::new(),
         horizon: Duration::from_mins(10),
     })
 }

@@ -113,6 +113,7 @@ async fn no_code_recipient_or_key_is_in_the_files_in_clear() {
             events: Arc::new(()),
             issuer: "https://otp.example.com".to_owned(),
             deadline: Duration::from_secs(10),
+            fallback_after: std::collections::BTreeMap::new(),
             horizon: Duration::from_mins(10),
         }),
         pigeon,

@@ -1,6 +1,7 @@
 //! The running server: everything put together, started, and ended well.
 
 mod addresses;
+mod fallbacks;
 mod signals;
 
 use std::sync::Arc;
@@ -132,6 +133,7 @@ async fn assemble(
             .clone()
             .unwrap_or_else(|| "watchword".to_owned()),
         deadline: config.deadline,
+        fallback_after: config.fallback_after.clone(),
         horizon: config.horizon(),
     }));
     let ports = StorePorts {
@@ -191,6 +193,10 @@ async fn serve(
     } else {
         signals.reload_on_hangup(bound.certificates());
     }
+    let fallbacks = tokio::spawn(fallbacks::look_after(
+        Arc::clone(&serving.verifier),
+        stop.clone(),
+    ));
     let mut listeners = JoinSet::new();
     for (listener, settings) in bound.api.into_iter().zip(&config.listeners) {
         let mut router = router(&app, settings);
@@ -235,6 +241,8 @@ async fn serve(
             "connections were still busy at the deadline and were cut off"
         );
     }
+    // Its hand-overs under way are few, and no longer than a start's.
+    let _ = fallbacks.await;
     admin_stop.cancel();
     if let Some(admin) = admin {
         let _ = admin.await;

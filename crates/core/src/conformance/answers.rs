@@ -4,7 +4,7 @@ use super::model::{Answer, Seen};
 use crate::clock::Timestamp;
 use crate::delivery::Delivery;
 use crate::ledger::Locked;
-use crate::step::{CheckOutcome, Refusal, ResendOutcome, StartOutcome};
+use crate::step::{CheckOutcome, Refusal, ResendOutcome, StartOutcome, Turn};
 use crate::verification::Verification;
 
 pub(super) fn seen(verification: &Verification, now: Timestamp) -> Seen {
@@ -22,6 +22,9 @@ pub(super) fn seen(verification: &Verification, now: Timestamp) -> Seen {
             .iter()
             .map(|delivery| (number(delivery), delivery.status))
             .collect(),
+        next: verification
+            .fallback
+            .map(|fallback| (fallback.next, fallback.due)),
     }
 }
 
@@ -66,6 +69,10 @@ pub(super) fn of_check(outcome: &CheckOutcome) -> Answer {
         CheckOutcome::Locked(Locked { retry_after }) => Answer::Locked(*retry_after),
         CheckOutcome::NotFound => Answer::NotFound,
     }
+}
+
+pub(super) fn of_turn(turn: Option<&Turn>, now: Timestamp) -> Answer {
+    Answer::Turn(turn.map(|turn| (turn.next, seen(&turn.verification, now))))
 }
 
 pub(super) fn of_look(found: Option<&Verification>, now: Timestamp) -> Answer {

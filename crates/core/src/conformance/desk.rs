@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Barrier;
+use uuid::Uuid;
 
 use super::Opened;
 use crate::app::AppId;
@@ -11,6 +12,7 @@ use crate::binding::BindingDigest;
 use crate::channel::Channel;
 use crate::clock::Timestamp;
 use crate::code::Code;
+use crate::delivery::{Delivery, DeliveryId, DeliveryStatus};
 use crate::digest::{CodeContext, CodeDigest, RecipientIndex, SourceIndex};
 use crate::fakes::{self, SeededEntropy};
 use crate::id::VerificationId;
@@ -20,7 +22,7 @@ use crate::policy::{FailureBudget, WhenPending};
 use crate::purpose::Purpose;
 use crate::recipient::Recipient;
 use crate::step::{
-    Charged, CheckOutcome, CheckStep, CheckTarget, ResendOutcome, ResendStep, SendTerms,
+    Charged, CheckOutcome, CheckStep, CheckTarget, Note, ResendOutcome, ResendStep, SendTerms,
     SourceCharge, StartOutcome, StartStep, Withdrawal,
 };
 use crate::store::Store;
@@ -353,6 +355,27 @@ impl<S: Opened> Desk<S> {
             approved,
             "more than {failures} failures were counted: {outcome:?}"
         );
+    }
+}
+
+/// A hand-over of the first provider, as far as it came.
+pub(super) fn delivery(number: u128, status: DeliveryStatus, at: Timestamp) -> Delivery {
+    Delivery {
+        id: DeliveryId(Uuid::from_u128(number)),
+        channel: Channel::Sms,
+        provider: "first".to_owned(),
+        status,
+        at,
+        message_id: None,
+        error: None,
+    }
+}
+
+/// What a provider reports.
+pub(super) fn noted(delivery: Delivery) -> Note {
+    Note {
+        deliveries: vec![delivery],
+        ..Note::default()
     }
 }
 

@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use super::Opened;
 use super::desk::{
-    Desk, MILLI, MINUTE, Order, RIGHT, SECOND, T0, WRONG, approved, incorrect, other_app, quota,
-    started,
+    Desk, MILLI, MINUTE, Order, RIGHT, SECOND, T0, WRONG, approved, delivery, incorrect, noted,
+    other_app, quota, started,
 };
-use crate::channel::Channel;
-use crate::clock::Timestamp;
-use crate::delivery::{Delivery, DeliveryId, DeliveryStatus};
+use crate::delivery::{Delivery, DeliveryStatus};
 use crate::step::{CancelOutcome, CheckOutcome, Refusal, ResendOutcome, StartOutcome};
 use crate::store::Store;
 use crate::verification::{RETENTION, Status};
@@ -170,24 +166,12 @@ pub async fn a_canceled_verification_is_dead(store: impl Opened) {
     assert_eq!(outcome.expect("the store works"), CancelOutcome::NotFound);
 }
 
-fn delivery(number: u128, status: DeliveryStatus, at: Timestamp) -> Delivery {
-    Delivery {
-        id: DeliveryId(Uuid::from_u128(number)),
-        channel: Channel::Sms,
-        provider: "first".to_owned(),
-        status,
-        at,
-        message_id: None,
-        error: None,
-    }
-}
-
 /// Receipts come twice and out of order; a delivery never goes back for them.
 pub async fn deliveries_only_move_forward(store: impl Opened) {
     let (desk, order) = (Desk::open(store), Order::default());
     let id = desk.start(&order, T0).await;
     let note = async |delivery: Delivery| {
-        let noted = desk.store.note(id, vec![delivery]).await;
+        let noted = desk.store.note(id, noted(delivery), T0).await;
         noted.expect("the store works");
         let found = desk.get(id, &order, T0).await;
         let deliveries = found.expect("it is remembered").deliveries;
@@ -208,7 +192,10 @@ pub async fn deliveries_only_move_forward(store: impl Opened) {
     assert_eq!(found.deliveries[0].at, at(2));
     // Of a verification that nobody knows, nothing is kept and nothing is wrong.
     let unknown = desk.start_step(&order).id;
-    let noted = desk.store.note(unknown, vec![delivery(3, Sent, T0)]).await;
+    let noted = desk
+        .store
+        .note(unknown, noted(delivery(3, Sent, T0)), T0)
+        .await;
     noted.expect("the store works");
     assert_eq!(desk.get(unknown, &order, T0).await, None);
 }

@@ -5,20 +5,17 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use uuid::Uuid;
 
 use super::Opened;
-use super::answers::{of_check, of_look, of_resend, of_start, seen};
-use super::desk::{Desk, MILLI, MINUTE, Order, T0};
+use super::answers::{of_check, of_look, of_resend, of_start, of_turn, seen};
+use super::desk::{Desk, MILLI, MINUTE, Order, T0, delivery, noted};
 use super::history::{Draw, Step, app, step};
 use super::model::{Answer, Model};
-use crate::channel::Channel;
 use crate::clock::Timestamp;
-use crate::delivery::{Delivery, DeliveryId};
 use crate::id::VerificationId;
-use crate::step::{CancelOutcome, Charged, ResendOutcome, StartOutcome};
+use crate::step::{CancelOutcome, Charged, Dispatched, ResendOutcome, StartOutcome};
 use crate::store::Store;
-use crate::verification::RETENTION;
+use crate::verification::{Fallback, RETENTION};
 
 /// A store and its model, and what has happened to both.
 struct Play<S> {
@@ -174,29 +171,43 @@ impl<S: Opened> Play<S> {
             }
             Step::Note {
                 which,
-                delivery,
+                delivery: number,
                 status,
+                end,
             } => {
                 let Some(place) = self.pick(*which) else {
                     return Ok(());
                 };
-                self.model.note(place, *delivery, *status);
-                let delivery = Delivery {
-                    id: DeliveryId(Uuid::from_u128(u128::from(*delivery))),
-                    channel: Channel::Sms,
-                    provider: "first".to_owned(),
-                    status: *status,
-                    at: now,
-                    message_id: None,
-                    error: None,
-                };
-                let noted = self
-                    .desk
-                    .store
-                    .note(self.handles[place].0, vec![delivery])
-                    .await;
-                noted.expect("the store works");
+                let mut note = noted(delivery(u128::from(*number), *status, now));
+                let planned = end.map(|end| {
+                    let next = end.next;
+                    (
+                        next.map(|(next, wait)| (next, wait.map(|wait| now.plus(wait)))),
+                        end.late,
+                    )
+                });
+                note.dispatched = planned.map(|(next, late)| Dispatched {
+                    sent_at: if late {
+                        self.model.sent_at(place).minus(MILLI)
+                    } else {
+                        self.model.sent_at(place)
+                    },
+                    fallback: next.map(|(next, due)| Fallback { next, due }),
+                });
+                let expected = self.model.note(place, (*number, *status), planned, now);
+                let id = self.handles[place].0;
+                let turn = self.desk.store.note(id, note, now).await;
+                let turn = turn.expect("the store works");
+                self.compare(of_turn(turn.as_ref(), now), expected)?;
             }
+            Step::FallBack { which } => {
+                let Some(place) = self.pick(*which) else {
+                    return Ok(());
+                };
+                let expected = self.model.fall_back(place, now);
+                self.fall_back(place, expected).await?;
+            }
+            Step::Overdue => self.overdue().await?,
             Step::Unlock(draw) => {
                 let order = draw.order();
                 let expected = self.model.unlock(&order, now);
@@ -261,6 +272,26 @@ impl<S: Opened> Play<S> {
         Ok(())
     }
 
+    async fn fall_back(&mut self, place: usize, expected: Answer) -> Result<(), TestCaseError> {
+        let turn = self.desk.store.fall_back(self.handles[place].0, self.now);
+        let turn = turn.await.expect("the store works");
+        self.compare(of_turn(turn.as_ref(), self.now), expected)
+    }
+
+    /// All that is due is seen; what else is seen gives no turn.
+    async fn overdue(&mut self) -> Result<(), TestCaseError> {
+        let seen = self.desk.store.overdue(1000, self.now).await;
+        let seen = seen.expect("the store works");
+        let places = 0..self.handles.len();
+        let seen = places.filter(|place| seen.contains(&self.handles[*place].0));
+        for place in seen.collect::<Vec<_>>() {
+            let expected = self.model.fall_back(place, self.now);
+            self.fall_back(place, expected).await?;
+        }
+        let left = self.model.due(self.now);
+        self.compare(Answer::Due(Vec::new()), left)
+    }
+
     fn compare(&mut self, outcome: Answer, expected: Answer) -> Result<(), TestCaseError> {
         match &outcome {
             Answer::SourceLimit(wait)
@@ -275,6 +306,7 @@ impl<S: Opened> Play<S> {
 
     /// At the end of a history, everything that can be read is as in the model.
     async fn finish(&mut self) -> Result<(), TestCaseError> {
+        self.overdue().await?;
         for place in 0..self.handles.len() {
             let (id, order) = self.handles[place].clone();
             let expected = self.model.get(place, &order.app, self.now);

@@ -44,7 +44,13 @@ pub(super) enum Step {
         which: usize,
         delivery: u8,
         status: DeliveryStatus,
+        end: Option<End>,
     },
+    /// Somebody looks after what is due.
+    FallBack {
+        which: usize,
+    },
+    Overdue,
     Unlock(Draw),
     Get {
         which: usize,
@@ -65,6 +71,15 @@ pub(super) enum Step {
     },
     /// The clock steps back.
     Back(Duration),
+}
+
+/// The end of a dispatch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    /// Which channel is next, and how long it waits.
+    pub(super) next: Option<(u8, Option<Duration>)>,
+    /// Whether it carried an earlier code.
+    pub(super) late: bool,
 }
 
 /// An order, drawn from a few of each kind.
@@ -178,6 +193,13 @@ fn draw() -> impl Strategy<Value = Draw> {
     })
 }
 
+fn end() -> impl Strategy<Value = End> {
+    let waits = [0, 1, 10_000, 30_000, 59_999];
+    let wait = select(waits.map(Duration::from_millis).to_vec());
+    let next = (1..4_u8, prop::option::weighted(0.7, wait));
+    (prop::option::weighted(0.8, next), rarely()).prop_map(|(next, late)| End { next, late })
+}
+
 pub(super) fn step(back: bool) -> impl Strategy<Value = Step> {
     // Mostly the newest, which is the most alive.
     let which = || prop_oneof![6 => Just(0_usize), 3 => 1..4_usize];
@@ -204,8 +226,10 @@ pub(super) fn step(back: bool) -> impl Strategy<Value = Step> {
         1 => (which(), rarely()).prop_map(|(which, foreign)| Step::Cancel { which, foreign }),
         2 => which().prop_map(|which| Step::Withdraw { which }),
         1 => which().prop_map(|which| Step::Fail { which }),
-        1 => (which(), 0..2_u8, select(statuses))
-            .prop_map(|(which, delivery, status)| Step::Note { which, delivery, status }),
+        4 => (which(), 0..3_u8, select(statuses), prop::option::weighted(0.5, end()))
+            .prop_map(|(which, delivery, status, end)| Step::Note { which, delivery, status, end }),
+        1 => which().prop_map(|which| Step::FallBack { which }),
+        1 => Just(Step::Overdue),
         1 => draw().prop_map(Step::Unlock),
         2 => (which(), rarely()).prop_map(|(which, foreign)| Step::Get { which, foreign }),
         1 => draw().prop_map(Step::Newest),

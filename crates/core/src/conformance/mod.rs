@@ -21,6 +21,7 @@ pub mod checks;
 mod desk;
 pub mod endings;
 pub mod failures;
+pub mod fallbacks;
 pub mod limits;
 pub mod replays;
 pub mod sends;
@@ -89,6 +90,14 @@ macro_rules! store_conformance {
             endings::deliveries_only_move_forward,
             endings::ended_verifications_are_read_until_they_are_forgotten,
             endings::the_newest_verification_is_found_by_recipient_and_purpose,
+            fallbacks::the_turn_comes_when_every_hand_over_has_failed,
+            fallbacks::parallel_failures_give_one_turn,
+            fallbacks::parallel_takers_of_a_due_fallback_get_one_turn,
+            fallbacks::a_fallback_is_due_when_its_time_has_come,
+            fallbacks::nothing_falls_back_after_an_arrival_or_an_end,
+            fallbacks::a_resend_forgets_the_fallback_of_the_old_code,
+            fallbacks::a_failure_before_the_end_of_its_dispatch_makes_the_turn_due,
+            fallbacks::a_named_message_is_found_while_its_verification_is_remembered,
             replays::an_idempotency_key_is_claimed_once,
             replays::a_finished_key_repeats_its_answer,
             replays::an_abandoned_or_forgotten_key_is_free_again,

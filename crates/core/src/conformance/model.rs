@@ -30,6 +30,10 @@ pub(super) enum Answer {
     Canceled(Seen),
     Ended(Status),
     Unlocked(bool),
+    /// The turn of the next channel, or nobody's.
+    Turn(Option<(u8, Seen)>),
+    /// Whose fallbacks are due, in the order of their starts.
+    Due(Vec<usize>),
     Found(Seen),
 }
 
@@ -44,6 +48,7 @@ pub(super) struct Seen {
     pub(super) expires_at: Timestamp,
     pub(super) ended_at: Option<Timestamp>,
     pub(super) deliveries: Vec<(u8, DeliveryStatus)>,
+    pub(super) next: Option<(u8, Option<Timestamp>)>,
 }
 
 /// A person, as an app knows it.
@@ -59,6 +64,10 @@ pub(super) struct Row {
     seen: Seen,
     /// When its latest send counts from, unless that was withdrawn.
     cooling: Option<Timestamp>,
+    /// How many codes it had before the present one.
+    renewed: i32,
+    /// Of each delivery, how many codes came before the one that it carried.
+    carried: Vec<i32>,
 }
 
 #[derive(Default)]
@@ -257,8 +266,11 @@ impl Model {
                 expires_at: now.plus(order.ttl),
                 ended_at: None,
                 deliveries: Vec::new(),
+                next: None,
             },
             cooling: order.failures.is_some().then_some(at),
+            renewed: 0,
+            carried: Vec::new(),
         });
         Answer::Sent(now, at, source_at)
     }
@@ -287,6 +299,8 @@ impl Model {
         row.seen.attempts_left = order.attempts;
         row.seen.sent_at = now;
         row.seen.expires_at = now.plus(order.ttl);
+        row.seen.next = None;
+        row.renewed += 1;
         Answer::Sent(now, at, source_at)
     }
 
@@ -382,7 +396,15 @@ impl Model {
         self.rows[place].end(Status::Failed, now);
     }
 
-    pub(super) fn note(&mut self, place: usize, delivery: u8, status: DeliveryStatus) {
+    /// Notes a hand-over: a receipt, or the end of a dispatch with what is next, which may have
+    /// been of an earlier code.
+    pub(super) fn note(
+        &mut self,
+        place: usize,
+        (delivery, status): (u8, DeliveryStatus),
+        end: Option<(Option<(u8, Option<Timestamp>)>, bool)>,
+        now: Timestamp,
+    ) -> Answer {
         // As far as it came, in the order in which a message travels.
         let order = [
             DeliveryStatus::Unknown,
@@ -393,12 +415,84 @@ impl Model {
             DeliveryStatus::Read,
         ];
         let far = |status| order.iter().position(|step| *step == status);
-        let deliveries = &mut self.rows[place].seen.deliveries;
-        match deliveries.iter_mut().find(|known| known.0 == delivery) {
-            Some(known) if far(known.1) < far(status) => known.1 = status,
-            Some(_) => {}
-            None => deliveries.push((delivery, status)),
+        let row = &mut self.rows[place];
+        if row.forgotten(now) {
+            return Answer::Turn(None);
         }
+        let late = end.is_some_and(|(_, late)| late);
+        let deliveries = &mut row.seen.deliveries;
+        match deliveries.iter().position(|known| known.0 == delivery) {
+            Some(known) if far(deliveries[known].1) < far(status) => deliveries[known].1 = status,
+            Some(_) => {}
+            None => {
+                let code = row.renewed - i32::from(late);
+                let before = row.carried.iter().filter(|other| **other < row.renewed);
+                let place = if late {
+                    before.count()
+                } else {
+                    deliveries.len()
+                };
+                deliveries.insert(place, (delivery, status));
+                row.carried.insert(place, code);
+            }
+        }
+        if let Some((next, false)) = end {
+            row.seen.next = next;
+        }
+        let present: Vec<_> = row
+            .carried
+            .iter()
+            .zip(&row.seen.deliveries)
+            .filter(|(code, _)| **code == row.renewed)
+            .map(|(_, (_, status))| *status)
+            .collect();
+        let arrived = present
+            .iter()
+            .any(|status| far(*status) >= far(DeliveryStatus::Delivered));
+        let failed = present
+            .iter()
+            .all(|status| *status == DeliveryStatus::Failed);
+        if arrived {
+            row.seen.next = None;
+        }
+        let Some((next, due)) = row.seen.next else {
+            return Answer::Turn(None);
+        };
+        if present.is_empty() || !failed || row.status(now) != Status::Pending {
+            return Answer::Turn(None);
+        }
+        if end.is_some() {
+            let at_once = due.unwrap_or(now).min(now);
+            row.seen.next = Some((next, Some(at_once)));
+            return Answer::Turn(None);
+        }
+        row.seen.next = None;
+        Answer::Turn(Some((next, row.show(now))))
+    }
+
+    pub(super) fn sent_at(&self, place: usize) -> Timestamp {
+        self.rows[place].seen.sent_at
+    }
+
+    fn is_due(&self, place: usize, now: Timestamp) -> bool {
+        let row = &self.rows[place];
+        let due = row.seen.next.and_then(|(_, due)| due);
+        row.status(now) == Status::Pending && due.is_some_and(|due| due <= now)
+    }
+
+    /// Takes the turn of the next channel.
+    pub(super) fn fall_back(&mut self, place: usize, now: Timestamp) -> Answer {
+        if !self.is_due(place, now) {
+            return Answer::Turn(None);
+        }
+        let row = &mut self.rows[place];
+        let next = row.seen.next.take().map(|(next, _)| next);
+        Answer::Turn(next.map(|next| (next, row.show(now))))
+    }
+
+    pub(super) fn due(&self, now: Timestamp) -> Answer {
+        let all = 0..self.rows.len();
+        Answer::Due(all.filter(|place| self.is_due(*place, now)).collect())
     }
 
     pub(super) fn unlock(&mut self, order: &Order, now: Timestamp) -> Answer {

@@ -4,7 +4,9 @@
 //! is durable before it is answered: the embedded store is this one plus a file. So both share
 //! one implementation of every step.
 
+mod fallbacks;
 mod journal;
+mod names;
 mod record;
 mod replays;
 mod sends;

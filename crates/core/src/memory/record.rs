@@ -3,19 +3,20 @@
 //! Images, not commands: putting one back twice is harmless, a snapshot may be taken while steps
 //! go on, and a later release may change a rule without re-playing history under it.
 
+use super::names::NamedMessage;
 use super::replays::ReplayEntry;
 use crate::app::AppId;
 use crate::channel::Channel;
 use crate::clock::Timestamp;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, DeliveryId};
 use crate::digest::{CodeDigest, RecipientIndex, SourceIndex};
 use crate::id::VerificationId;
 use crate::keys::{KeyId, Sealed};
 use crate::ledger::{RecipientLedger, Slot};
 use crate::limit::SlidingLog;
 use crate::purpose::Purpose;
-use crate::store::ReplayKey;
-use crate::verification::{Status, Verification};
+use crate::store::{MessageKey, ReplayKey};
+use crate::verification::{Fallback, Status, Verification};
 
 /// The version of this form. A store writes it beside its records and refuses a foreign one.
 pub const FORMAT: u32 = 1;
@@ -35,12 +36,14 @@ pub(super) enum Change {
     Ledger(RecipientIndex, RecipientLedger),
     Source(SourceIndex, SlidingLog),
     Replay(ReplayKey, ReplayEntry),
+    Name(MessageKey, NamedMessage),
 }
 
 const VERIFICATION: u8 = 1;
 const LEDGER: u8 = 2;
 const SOURCE: u8 = 3;
 const REPLAY: u8 = 4;
+const NAME: u8 = 5;
 
 const STATUSES: [Status; 7] = [
     Status::Pending,
@@ -78,6 +81,11 @@ impl Change {
                 serde_json::to_vec(&row.deliveries).unwrap_or_default()
             };
             bytes(out, &deliveries);
+            out.extend(row.outdated.to_le_bytes());
+            out.push(u8::from(row.fallback.is_some()));
+            out.push(row.fallback.map_or(0, |fallback| fallback.next));
+            let due = row.fallback.and_then(|fallback| fallback.due);
+            moment(out, due.unwrap_or_default());
         });
     }
 
@@ -102,6 +110,15 @@ impl Change {
         framed(out, SOURCE, |out| {
             out.extend(index.as_bytes());
             log(out, row);
+        });
+    }
+
+    pub(super) fn put_name(out: &mut Vec<u8>, key: MessageKey, row: &NamedMessage) {
+        framed(out, NAME, |out| {
+            out.extend(key.0);
+            out.extend(row.verification.as_bytes());
+            out.extend(row.delivery.0.as_bytes());
+            moment(out, row.until);
         });
     }
 
@@ -294,10 +311,11 @@ impl<'a> Reader<'a> {
         let size = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
         let end = self.at.saturating_add(size);
         let change = match kind {
-            VERIFICATION => Change::Verification(Box::new(self.verification()?)),
+            VERIFICATION => Change::Verification(Box::new(self.verification(end)?)),
             LEDGER => Change::Ledger(RecipientIndex::from_bytes(self.array()?), self.ledger()?),
             SOURCE => Change::Source(SourceIndex::from_bytes(self.array()?), self.log()?),
             REPLAY => Change::Replay(ReplayKey(self.array()?), self.replay()?),
+            NAME => Change::Name(MessageKey(self.array()?), self.name()?),
             _ => return self.corrupt(),
         };
         if self.at == end {
@@ -307,8 +325,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn verification(&mut self) -> Result<Verification, CorruptRecord> {
-        Ok(Verification {
+    fn verification(&mut self, end: usize) -> Result<Verification, CorruptRecord> {
+        let mut row = Verification {
             id: VerificationId::from_bytes(self.array()?),
             recipient: RecipientIndex::from_bytes(self.array()?),
             addressed: self.bool()?,
@@ -324,6 +342,29 @@ impl<'a> Reader<'a> {
             ended_at: self.maybe_moment()?,
             details: Sealed::from_bytes(self.bytes()?),
             deliveries: self.deliveries()?,
+            outdated: 0,
+            fallback: None,
+        };
+        // Rows from before there were fallbacks end here.
+        if self.at < end {
+            row.outdated = u16::from_le_bytes(self.array()?);
+            row.fallback = self.fallback()?;
+        }
+        Ok(row)
+    }
+
+    fn fallback(&mut self) -> Result<Option<Fallback>, CorruptRecord> {
+        let planned = self.bool()?;
+        let next = self.u8()?;
+        let due = self.maybe_moment()?;
+        Ok(planned.then_some(Fallback { next, due }))
+    }
+
+    fn name(&mut self) -> Result<NamedMessage, CorruptRecord> {
+        Ok(NamedMessage {
+            verification: VerificationId::from_bytes(self.array()?),
+            delivery: DeliveryId(uuid::Uuid::from_bytes(self.array()?)),
+            until: self.moment()?,
         })
     }
 
@@ -376,7 +417,12 @@ mod tests {
 
     fn image() -> (Vec<u8>, Vec<Change>) {
         let at = Timestamp::from_millis(1_700_000_000_000);
-        let row = fakes::pending(at);
+        let mut row = fakes::pending(at);
+        row.outdated = 1;
+        row.fallback = Some(Fallback {
+            next: 1,
+            due: Some(at),
+        });
         let mut ledger = RecipientLedger::default();
         let memory = Memory {
             send: Duration::from_mins(10),
@@ -395,11 +441,18 @@ mod tests {
         Change::put_ledger(&mut out, row.recipient, &ledger);
         Change::put_source(&mut out, source, &ledger.sends);
         Change::put_replay(&mut out, ReplayKey([4; 16]), &entry);
+        let name = NamedMessage {
+            verification: row.id,
+            delivery: DeliveryId(row.id.as_uuid()),
+            until: at,
+        };
+        Change::put_name(&mut out, MessageKey([6; 16]), &name);
         let sends = ledger.sends.clone();
         let all = vec![
             Change::Ledger(row.recipient, ledger),
             Change::Source(source, sends),
             Change::Replay(ReplayKey([4; 16]), entry),
+            Change::Name(MessageKey([6; 16]), name),
         ];
         let mut changes = vec![Change::Verification(Box::new(row))];
         changes.extend(all);

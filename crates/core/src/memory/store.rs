@@ -6,13 +6,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::fallbacks::Fallbacks;
 use super::journal::{Journal, NoJournal};
+use super::names::Names;
 use super::record::{Change, CorruptRecord, Lane, changes};
 use super::replays::{ReplayEntry, Replays};
 use super::shard::{Shard, SourceShard};
 use crate::app::AppId;
 use crate::clock::Timestamp;
-use crate::delivery::Delivery;
+use crate::delivery::DeliveryId;
 use crate::digest::{RecipientIndex, SourceIndex};
 use crate::id::VerificationId;
 use crate::keys::Sealed;
@@ -20,10 +22,10 @@ use crate::ledger::RecipientLedger;
 use crate::policy::LONGEST_WINDOW;
 use crate::purpose::Purpose;
 use crate::step::{
-    self, CancelOutcome, CheckOutcome, CheckStep, CheckTarget, ResendOutcome, ResendStep,
-    SendTerms, StartOutcome, StartStep, Withdrawal,
+    self, CancelOutcome, CheckOutcome, CheckStep, CheckTarget, Note, ResendOutcome, ResendStep,
+    SendTerms, StartOutcome, StartStep, Turn, Withdrawal,
 };
-use crate::store::{Replay, ReplayKey, ReplayStore, Store, StoreError};
+use crate::store::{MessageKey, Replay, ReplayKey, ReplayStore, Store, StoreError};
 use crate::verification::{Status, Verification};
 
 /// Into how many parts the recipients are split. More mean shorter sweeps and less waiting.
@@ -35,6 +37,8 @@ pub struct MemoryStore<J: Journal = NoJournal> {
     shards: Box<[Mutex<Shard>]>,
     sources: Box<[Mutex<SourceShard>]>,
     replays: Replays,
+    pub(super) names: Names,
+    pub(super) fallbacks: Fallbacks,
     pub(super) live: AtomicUsize,
     pub(super) max_live: usize,
     /// The longest look back of any limit so far, in milliseconds; zero before the first send.
@@ -56,6 +60,8 @@ impl<J: Journal> MemoryStore<J> {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             sources: (0..SOURCE_SHARDS).map(|_| Mutex::default()).collect(),
             replays: Replays::default(),
+            names: Names::default(),
+            fallbacks: Fallbacks::default(),
             live: AtomicUsize::new(0),
             max_live,
             horizon: AtomicU64::new(0),
@@ -107,8 +113,11 @@ impl<J: Journal> MemoryStore<J> {
                         if shard.verifications.remove(&verification.id).is_some() {
                             self.live.fetch_sub(1, Ordering::Relaxed);
                         }
-                    } else if shard.put(*verification) {
-                        self.live.fetch_add(1, Ordering::Relaxed);
+                    } else {
+                        self.fallbacks.expect(&verification);
+                        if shard.put(*verification) {
+                            self.live.fetch_add(1, Ordering::Relaxed);
+                        }
                     }
                 }
                 Change::Ledger(index, ledger) => {
@@ -125,6 +134,7 @@ impl<J: Journal> MemoryStore<J> {
                     shard.tidy(index);
                 }
                 Change::Replay(key, entry) => self.replays.restore(key, entry, now),
+                Change::Name(key, named) => self.names.restore(key, named, now),
             }
         }
         Ok(())
@@ -155,6 +165,7 @@ impl<J: Journal> MemoryStore<J> {
                 .for_each(|(index, log)| Change::put_source(out, *index, log));
         }
         self.replays.snapshot(part, out);
+        self.names.snapshot(part, out);
         position
     }
 
@@ -168,6 +179,7 @@ impl<J: Journal> MemoryStore<J> {
             sources.lock().sweep(horizon, now);
         }
         self.replays.sweep(part, now);
+        self.names.sweep(part, now);
     }
 
     /// How far back a limit may look. Before the first send says so, the most that a policy may.
@@ -393,15 +405,47 @@ impl<J: Journal> Store for MemoryStore<J> {
         self.settle(position).await
     }
 
-    async fn note(&self, id: VerificationId, deliveries: Vec<Delivery>) -> Result<(), StoreError> {
+    async fn note(
+        &self,
+        id: VerificationId,
+        note: Note,
+        now: Timestamp,
+    ) -> Result<Option<Turn>, StoreError> {
         self.journal.ready()?;
-        let mut shard = self.shard(id.tag());
-        if let Some(verification) = shard.verifications.get_mut(&id)
-            && verification.note(&deliveries)
-        {
-            self.append(|out| Change::put(out, verification));
+        let (turn, position) = self.note_now(id, &note, now);
+        if let Some(position) = position {
+            self.settle(position).await?;
         }
-        Ok(())
+        Ok(turn)
+    }
+
+    async fn locate(
+        &self,
+        name: MessageKey,
+        now: Timestamp,
+    ) -> Result<Option<(VerificationId, DeliveryId)>, StoreError> {
+        self.journal.ready()?;
+        Ok(self.locate_now(name, now))
+    }
+
+    async fn overdue(
+        &self,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<VerificationId>, StoreError> {
+        self.journal.ready()?;
+        Ok(self.overdue_now(most, now))
+    }
+
+    async fn fall_back(
+        &self,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Result<Option<Turn>, StoreError> {
+        self.journal.ready()?;
+        let (turn, position) = self.fall_back_now(id, now);
+        self.settle(position).await?;
+        Ok(turn)
     }
 
     async fn unlock(&self, recipient: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {

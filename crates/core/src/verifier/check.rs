@@ -120,19 +120,19 @@ impl Verifier {
         match self.watch(outcome).map_err(Failure::from)? {
             CheckOutcome::Approved(verification) => Ok(self.approved(*verification, now)?),
             CheckOutcome::Incorrect { attempts_left } => {
-                self.note(Event::CheckFailed(CheckFailure::Incorrect));
+                self.note_event(Event::CheckFailed(CheckFailure::Incorrect));
                 Err(CheckError::Incorrect { attempts_left })
             }
             CheckOutcome::Exhausted => {
-                self.note(Event::CheckFailed(CheckFailure::Exhausted));
+                self.note_event(Event::CheckFailed(CheckFailure::Exhausted));
                 Err(CheckError::Exhausted)
             }
             CheckOutcome::Locked(locked) => {
-                self.note(Event::CheckFailed(CheckFailure::Locked));
+                self.note_event(Event::CheckFailed(CheckFailure::Locked));
                 Err(CheckError::Locked(locked))
             }
             CheckOutcome::NotFound => {
-                self.note(Event::CheckFailed(CheckFailure::NotFound));
+                self.note_event(Event::CheckFailed(CheckFailure::NotFound));
                 Err(CheckError::NotFound)
             }
         }
@@ -150,7 +150,7 @@ impl Verifier {
             overview.details.remember_me,
             now,
         );
-        self.note(Event::Approved(channel));
+        self.note_event(Event::Approved(channel));
         let at = verification.ended_at.unwrap_or(now);
         Ok(Approved {
             at,

@@ -4,18 +4,22 @@
 //! `Verifier` → store step → messenger → store step → surface.
 
 mod check;
+mod receipts;
 mod request;
 mod send;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use check::{Approved, CheckError, CheckRequest, ResultToken, Whose};
+pub use receipts::Received;
 pub use request::{Sent, Source, StartRequest, Terms};
 pub use send::{ResendRequest, SendError};
 
 use crate::app::AppId;
+use crate::channel::Channel;
 use crate::clock::{Clock, Timestamp};
 use crate::details::Details;
 use crate::entropy::{Entropy, EntropyError};
@@ -46,6 +50,9 @@ pub struct Parts {
     pub issuer: String,
     /// How long a start may wait for providers.
     pub deadline: Duration,
+    /// How long a message of a channel may go without a word of its arrival before the next channel
+    /// has its turn; a channel that is not here waits for a failure.
+    pub fallback_after: BTreeMap<Channel, Duration>,
     /// The longest window or cooldown of any policy: how long sends are remembered.
     pub horizon: Duration,
 }
@@ -121,7 +128,7 @@ impl Verifier {
 
     /// Whether a channel has any provider.
     #[must_use]
-    pub fn serves(&self, channel: crate::channel::Channel) -> bool {
+    pub fn serves(&self, channel: Channel) -> bool {
         self.parts.messenger.serves(channel)
     }
 
@@ -153,7 +160,7 @@ impl Verifier {
         let outcome = self.parts.store.cancel(app, id, self.now()).await;
         match self.watch(outcome).map_err(Failure::from)? {
             CancelOutcome::Canceled(verification) => {
-                self.note(Event::Canceled);
+                self.note_event(Event::Canceled);
                 Ok(self.overview(*verification)?)
             }
             CancelOutcome::Ended(status) => Err(CancelError::Ended(status)),
@@ -171,7 +178,7 @@ impl Verifier {
         let unlocked = self.parts.store.unlock(index, self.now()).await;
         let unlocked = self.watch(unlocked)?;
         if unlocked {
-            self.note(Event::Unlocked);
+            self.note_event(Event::Unlocked);
         }
         Ok(unlocked)
     }
@@ -186,14 +193,14 @@ impl Verifier {
         })
     }
 
-    fn note(&self, event: Event) {
+    fn note_event(&self, event: Event) {
         self.parts.events.note(event);
     }
 
     /// Lets the counters see that the store failed.
     fn watch<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         if answer.is_err() {
-            self.note(Event::StoreFailed);
+            self.note_event(Event::StoreFailed);
         }
         answer
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Failure, Overview, Sent, Source, StartRequest, Terms, Verifier};
+use super::{Failure, Overview, Parts, Sent, Source, StartRequest, Terms, Verifier};
 use crate::app::AppId;
 use crate::channel::Channel;
 use crate::clock::Timestamp;
@@ -17,10 +17,10 @@ use crate::messenger::{Envelope, Verdict};
 use crate::policy::Policy;
 use crate::recipient::{Recipient, RecipientKind};
 use crate::step::{
-    Refusal, ResendOutcome, ResendStep, SendTerms, SourceCharge, StartOutcome, StartStep,
-    Withdrawal,
+    Dispatched, Refusal, ResendOutcome, ResendStep, SendTerms, SourceCharge, StartOutcome,
+    StartStep, Withdrawal,
 };
-use crate::verification::Verification;
+use crate::verification::{Fallback, Verification};
 
 /// A fresh code for a pending verification.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl Verifier {
         let id = VerificationId::generate(&recipient, self.entropy()).map_err(Failure::from)?;
         let policy = &request.terms.policy;
         let channel = channels.first().copied().unwrap_or(Channel::Sms);
-        let details = Details {
+        let mut details = Details {
             to: request.to,
             channels,
             locale: request.locale,
@@ -98,6 +98,7 @@ impl Verifier {
             max_attempts: policy.max_attempts,
             metadata: request.metadata,
             remember_me: request.remember_me,
+            code: None,
         };
         let place = CodeContext {
             id,
@@ -105,7 +106,7 @@ impl Verifier {
             channel,
             purpose: &request.purpose,
         };
-        let minted = self.mint(&request.app, &details, place)?;
+        let minted = self.mint(&request.app, &mut details, place)?;
         let step = StartStep {
             id,
             app: request.app,
@@ -173,7 +174,7 @@ impl Verifier {
             channel,
             purpose: &verification.purpose,
         };
-        let minted = self.mint(&request.app, &details, place)?;
+        let minted = self.mint(&request.app, &mut details, place)?;
         let keys = &self.parts.keys;
         let step = ResendStep {
             id: request.id,
@@ -230,15 +231,19 @@ impl Verifier {
         }
     }
 
+    /// A fresh code, and what of it the details keep.
     fn mint(
         &self,
         app: &AppId,
-        details: &Details,
+        details: &mut Details,
         place: CodeContext<'_>,
     ) -> Result<Minted, Failure> {
         let code = Code::generate(details.format, self.entropy())?;
         let candidate = self.parts.keys.candidate(app, &details.binding, &code);
         let digest = CodeDigest::bind(&candidate, place);
+        // Kept, sealed, only where another channel may have to carry the same code later.
+        let another = details.to.is_some() && details.channels.len() > 1;
+        details.code = another.then(|| code.clone());
         Ok(Minted { code, digest })
     }
 
@@ -279,7 +284,7 @@ impl Verifier {
             Refusal::Locked(_) => SendRefusal::Locked,
             Refusal::Live => SendRefusal::Live,
         };
-        self.note(Event::SendRefused(reason));
+        self.note_event(Event::SendRefused(reason));
         SendError::Refused(refusal)
     }
 
@@ -299,29 +304,32 @@ impl Verifier {
             let left = verification.expires_at.since(now);
             let deadline = self.parts.deadline.min(left);
             let dispatch = self.parts.messenger.dispatch(envelope, deadline).await;
-            verification.note(&dispatch.deliveries);
-            let noted = self
-                .parts
-                .store
-                .note(verification.id, dispatch.deliveries)
-                .await;
-            // The message is out (or not) whatever the store says of its log.
-            let _ = self.watch(noted);
+            verification.note(&dispatch.deliveries, true);
+            let fallback = match dispatch.verdict {
+                Verdict::Taken(channel) => plan(&self.parts, &details, channel, self.now()),
+                Verdict::Unavailable | Verdict::Refused | Verdict::Declined => None,
+            };
+            verification.fallback = fallback;
+            let end = Dispatched {
+                sent_at: verification.sent_at,
+                fallback,
+            };
+            self.conclude(&verification, dispatch.deliveries, end).await;
             match dispatch.verdict {
-                Verdict::Taken(channel) => self.note(if first {
+                Verdict::Taken(channel) => self.note_event(if first {
                     Event::Started(channel)
                 } else {
                     Event::Resent(channel)
                 }),
                 Verdict::Unavailable => return Err(self.withdraw(withdrawal, now).await),
                 Verdict::Refused => {
-                    self.note(Event::SendRefused(SendRefusal::Unreachable));
+                    self.note_event(Event::SendRefused(SendRefusal::Unreachable));
                     let failed = self.parts.store.fail(verification.id, now).await;
                     self.watch(failed).map_err(Failure::from)?;
                     return Err(SendError::Unreachable);
                 }
                 Verdict::Declined => {
-                    self.note(Event::SendRefused(SendRefusal::Undeliverable));
+                    self.note_event(Event::SendRefused(SendRefusal::Undeliverable));
                     // After a resend the verification stays, for another try or channel.
                     if first {
                         let failed = self.parts.store.fail(verification.id, now).await;
@@ -331,7 +339,7 @@ impl Verifier {
                 }
             }
         } else {
-            self.note(Event::Started(verification.channel));
+            self.note_event(Event::Started(verification.channel));
         }
         let status = verification.status_at(self.now());
         Ok(Sent {
@@ -346,7 +354,7 @@ impl Verifier {
     }
 
     async fn withdraw(&self, withdrawal: Withdrawal, now: Timestamp) -> SendError {
-        self.note(Event::SendRefused(SendRefusal::Undeliverable));
+        self.note_event(Event::SendRefused(SendRefusal::Undeliverable));
         let withdrawn = self.parts.store.withdraw(withdrawal, now).await;
         match self.watch(withdrawn) {
             Ok(()) => SendError::Undeliverable,
@@ -355,7 +363,29 @@ impl Verifier {
     }
 }
 
-fn envelope(
+/// What comes next if a message that `channel` carries does not arrive.
+pub(super) fn plan(
+    parts: &Parts,
+    details: &Details,
+    channel: Channel,
+    now: Timestamp,
+) -> Option<Fallback> {
+    details.code.as_ref()?;
+    let place = details
+        .channels
+        .iter()
+        .position(|known| *known == channel)?;
+    let next = u8::try_from(place + 1).ok()?;
+    (usize::from(next) < details.channels.len()).then(|| Fallback {
+        next,
+        due: parts
+            .fallback_after
+            .get(&channel)
+            .map(|after| now.plus(*after)),
+    })
+}
+
+pub(super) fn envelope(
     verification: &Verification,
     details: &Details,
     to: Recipient,

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::task::yield_now;
-use watchword_core::conformance::{checks, failures, limits, sends};
-use watchword_core::step::{check, resend, start};
+use watchword_core::conformance::{checks, failures, fallbacks, limits, sends};
+use watchword_core::step::{self, check, resend, start};
 use watchword_core::{
-    AppId, CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, Delivery, Purpose,
-    RecipientIndex, RecipientLedger, Refusal, ResendOutcome, ResendStep, SlidingLog, SourceCharge,
-    SourceIndex, StartOutcome, StartStep, Store, StoreError, Timestamp, Verification,
-    VerificationId, Withdrawal,
+    AppId, CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, DeliveryId, MessageKey,
+    Note, Purpose, RecipientIndex, RecipientLedger, Refusal, ResendOutcome, ResendStep, SlidingLog,
+    SourceCharge, SourceIndex, StartOutcome, StartStep, Store, StoreError, Timestamp, Turn,
+    Verification, VerificationId, Withdrawal,
 };
 
 #[derive(Clone, Default)]
@@ -167,8 +167,54 @@ impl Store for NaiveStore {
         Ok(())
     }
 
-    async fn note(&self, _id: VerificationId, _all: Vec<Delivery>) -> Result<(), StoreError> {
-        Ok(())
+    async fn note(
+        &self,
+        id: VerificationId,
+        note: Note,
+        now: Timestamp,
+    ) -> Result<Option<Turn>, StoreError> {
+        let Some(mut row) = self.row(id) else {
+            return Ok(None);
+        };
+        let ledger = self.ledger(row.recipient);
+        yield_now().await;
+        let (_, next) = step::note(&mut row, &note, now);
+        self.save(row.clone(), ledger);
+        Ok(next.map(|next| Turn {
+            verification: Box::new(row),
+            next,
+        }))
+    }
+    async fn locate(
+        &self,
+        _name: MessageKey,
+        _now: Timestamp,
+    ) -> Result<Option<(VerificationId, DeliveryId)>, StoreError> {
+        Ok(None)
+    }
+    async fn overdue(
+        &self,
+        _most: usize,
+        _now: Timestamp,
+    ) -> Result<Vec<VerificationId>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn fall_back(
+        &self,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Result<Option<Turn>, StoreError> {
+        let Some(mut row) = self.row(id) else {
+            return Ok(None);
+        };
+        let ledger = self.ledger(row.recipient);
+        yield_now().await;
+        let next = step::fall_back(&mut row, now);
+        self.save(row.clone(), ledger);
+        Ok(next.map(|next| Turn {
+            verification: Box::new(row),
+            next,
+        }))
     }
 
     async fn unlock(&self, _index: RecipientIndex, _now: Timestamp) -> Result<bool, StoreError> {
@@ -229,6 +275,18 @@ async fn it_sends_for_a_crowd_from_one_source() {
 #[should_panic(expected = "Superseded")]
 async fn it_leaves_a_crowd_of_codes_alive() {
     sends::parallel_starts_of_one_purpose_leave_one_live(store()).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "turns were given")]
+async fn it_gives_a_turn_to_a_crowd_that_hears_of_a_failure() {
+    fallbacks::parallel_failures_give_one_turn(store()).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "turns were given")]
+async fn it_gives_a_turn_to_a_crowd_that_looks_after_what_is_due() {
+    fallbacks::parallel_takers_of_a_due_fallback_get_one_turn(store()).await;
 }
 
 #[tokio::test]

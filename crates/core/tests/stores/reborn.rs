@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use watchword_core::memory::{MemoryStore, SHARDS};
 use watchword_core::{
-    AppId, CancelOutcome, CheckOutcome, CheckStep, Delivery, Purpose, RecipientIndex,
-    ResendOutcome, ResendStep, StartOutcome, StartStep, Store, StoreError, Timestamp, Verification,
-    VerificationId, Withdrawal,
+    AppId, CancelOutcome, CheckOutcome, CheckStep, DeliveryId, MessageKey, Note, Purpose,
+    RecipientIndex, ResendOutcome, ResendStep, StartOutcome, StartStep, Store, StoreError,
+    Timestamp, Turn, Verification, VerificationId, Withdrawal,
 };
 
 use crate::journal::Tape;
@@ -105,8 +105,34 @@ impl Store for Reborn {
     async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
         once!(self, now, store => store.fail(id, now).await)
     }
-    async fn note(&self, id: VerificationId, all: Vec<Delivery>) -> Result<(), StoreError> {
-        once!(self, Timestamp::default(), store => store.note(id, all).await)
+    async fn note(
+        &self,
+        id: VerificationId,
+        note: Note,
+        now: Timestamp,
+    ) -> Result<Option<Turn>, StoreError> {
+        once!(self, now, store => store.note(id, note, now).await)
+    }
+    async fn locate(
+        &self,
+        name: MessageKey,
+        now: Timestamp,
+    ) -> Result<Option<(VerificationId, DeliveryId)>, StoreError> {
+        once!(self, now, store => store.locate(name, now).await)
+    }
+    async fn overdue(
+        &self,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<VerificationId>, StoreError> {
+        once!(self, now, store => store.overdue(most, now).await)
+    }
+    async fn fall_back(
+        &self,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Result<Option<Turn>, StoreError> {
+        once!(self, now, store => store.fall_back(id, now).await)
     }
     async fn unlock(&self, index: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {
         once!(self, now, store => store.unlock(index, now).await)

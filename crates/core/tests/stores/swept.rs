@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use watchword_core::memory::{MemoryStore, SHARDS};
 use watchword_core::{
-    AppId, CancelOutcome, CheckOutcome, CheckStep, Delivery, Purpose, RecipientIndex,
-    ResendOutcome, ResendStep, StartOutcome, StartStep, Store, StoreError, Timestamp, Verification,
-    VerificationId, Withdrawal,
+    AppId, CancelOutcome, CheckOutcome, CheckStep, DeliveryId, MessageKey, Note, Purpose,
+    RecipientIndex, ResendOutcome, ResendStep, StartOutcome, StartStep, Store, StoreError,
+    Timestamp, Turn, Verification, VerificationId, Withdrawal,
 };
 
 #[derive(Default)]
@@ -62,8 +62,34 @@ impl Store for Swept {
     async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
         self.at(now).fail(id, now).await
     }
-    async fn note(&self, id: VerificationId, all: Vec<Delivery>) -> Result<(), StoreError> {
-        self.0.note(id, all).await
+    async fn note(
+        &self,
+        id: VerificationId,
+        note: Note,
+        now: Timestamp,
+    ) -> Result<Option<Turn>, StoreError> {
+        self.at(now).note(id, note, now).await
+    }
+    async fn locate(
+        &self,
+        name: MessageKey,
+        now: Timestamp,
+    ) -> Result<Option<(VerificationId, DeliveryId)>, StoreError> {
+        self.at(now).locate(name, now).await
+    }
+    async fn overdue(
+        &self,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<VerificationId>, StoreError> {
+        self.at(now).overdue(most, now).await
+    }
+    async fn fall_back(
+        &self,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Result<Option<Turn>, StoreError> {
+        self.at(now).fall_back(id, now).await
     }
     async fn unlock(&self, index: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {
         self.at(now).unlock(index, now).await

@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 use watchword_core::fakes::{self, BrokenEntropy, SeededEntropy};
 use watchword_core::memory::MemoryStore;
 use watchword_core::{
-    AppId, CancelError, CancelOutcome, CheckError, CheckOutcome, CheckStep, Delivery, Entropy,
-    EntropyError, Event, Failure, Purpose, RecipientIndex, ResendOutcome, ResendStep, SendError,
-    StartOutcome, StartStep, Status, Store, StoreError, Timestamp, Verdict, Verification,
-    VerificationId, Withdrawal,
+    AppId, CancelError, CancelOutcome, CheckError, CheckOutcome, CheckStep, DeliveryId, Entropy,
+    EntropyError, Event, Failure, MessageKey, Note, Purpose, RecipientIndex, ResendOutcome,
+    ResendStep, SendError, StartOutcome, StartStep, Status, Store, StoreError, Timestamp, Turn,
+    Verdict, Verification, VerificationId, Withdrawal,
 };
 
 use crate::server::{NUMBER, Server, generous, number, request};
@@ -106,8 +106,37 @@ impl Store for Brittle {
     async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
         brittle!(self, "fail", self.store.fail(id, now))
     }
-    async fn note(&self, id: VerificationId, all: Vec<Delivery>) -> Result<(), StoreError> {
-        brittle!(self, "note", self.store.note(id, all))
+    async fn note(
+        &self,
+        id: VerificationId,
+        note: Note,
+        now: Timestamp,
+    ) -> Result<Option<Turn>, StoreError> {
+        brittle!(self, "note", self.store.note(id, note, now))
+    }
+
+    async fn locate(
+        &self,
+        name: MessageKey,
+        now: Timestamp,
+    ) -> Result<Option<(VerificationId, DeliveryId)>, StoreError> {
+        brittle!(self, "locate", self.store.locate(name, now))
+    }
+
+    async fn overdue(
+        &self,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<VerificationId>, StoreError> {
+        brittle!(self, "overdue", self.store.overdue(most, now))
+    }
+
+    async fn fall_back(
+        &self,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Result<Option<Turn>, StoreError> {
+        brittle!(self, "fall_back", self.store.fall_back(id, now))
     }
     async fn unlock(&self, index: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {
         brittle!(self, "unlock", self.store.unlock(index, now))

@@ -299,6 +299,7 @@ async fn nobody_waits_for_a_provider_longer_than_the_code_lives() {
         events: Arc::new(()),
         issuer: String::new(),
         deadline: Duration::from_secs(10),
+        fallback_after: std::collections::BTreeMap::new(),
         horizon: LONGEST_WINDOW,
     });
     for seconds in [3, 300] {

@@ -1,5 +1,6 @@
 //! A server in miniature, and what callers say to it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +69,7 @@ impl Server {
             events: diary.clone(),
             issuer: "https://otp.example.com".to_owned(),
             deadline: Duration::from_secs(10),
+            fallback_after: BTreeMap::new(),
             horizon: LONGEST_WINDOW,
         });
         Arc::new(Self {

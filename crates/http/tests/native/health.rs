@@ -1,5 +1,6 @@
 //! The admin listener.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ fn admin(store: Arc<dyn Store>, shutdown: &CancellationToken) -> Router {
         events: Arc::new(()),
         issuer: "test".to_owned(),
         deadline: Duration::from_secs(1),
+        fallback_after: BTreeMap::new(),
         horizon: LONGEST_WINDOW,
     });
     admin_router(Admin {

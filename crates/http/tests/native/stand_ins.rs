@@ -12,9 +12,10 @@ use watchword_core::fakes::Pigeon;
 use watchword_core::keys::Sealed;
 use watchword_core::{
     ApiKeyId, ApiKeyRecord, ApiKeyStore, AppId, CancelOutcome, Channel, CheckOutcome, CheckStep,
-    Delivery, Dispatch, Envelope, Inbox, InboxMessage, Messenger, Purpose, Recipient,
-    RecipientIndex, Replay, ReplayKey, ReplayStore, ResendOutcome, ResendStep, StartOutcome,
-    StartStep, Store, StoreError, Timestamp, Verification, VerificationId, Withdrawal,
+    DeliveryId, Dispatch, Envelope, Inbox, InboxMessage, MessageKey, Messenger, Note, Purpose,
+    Recipient, RecipientIndex, Replay, ReplayKey, ReplayStore, ResendOutcome, ResendStep,
+    StartOutcome, StartStep, Store, StoreError, Timestamp, Turn, Verification, VerificationId,
+    Withdrawal,
 };
 
 /// API keys in memory.
@@ -156,7 +157,28 @@ impl Store for Unreachable {
         gone()
     }
 
-    async fn note(&self, _: VerificationId, _: Vec<Delivery>) -> Result<(), StoreError> {
+    async fn note(
+        &self,
+        _: VerificationId,
+        _: Note,
+        _: Timestamp,
+    ) -> Result<Option<Turn>, StoreError> {
+        gone()
+    }
+
+    async fn locate(
+        &self,
+        _: MessageKey,
+        _: Timestamp,
+    ) -> Result<Option<(VerificationId, DeliveryId)>, StoreError> {
+        gone()
+    }
+
+    async fn overdue(&self, _: usize, _: Timestamp) -> Result<Vec<VerificationId>, StoreError> {
+        gone()
+    }
+
+    async fn fall_back(&self, _: VerificationId, _: Timestamp) -> Result<Option<Turn>, StoreError> {
         gone()
     }
 

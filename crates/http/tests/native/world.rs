@@ -1,5 +1,6 @@
 //! The API in this process, over core's fakes and the memory store.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -109,6 +110,7 @@ impl World {
             events: Arc::new(()),
             issuer: "https://otp.example".to_owned(),
             deadline: Duration::from_secs(10),
+            fallback_after: BTreeMap::new(),
             horizon: LONGEST_WINDOW,
         });
         let app = App {

@@ -13,9 +13,9 @@ use tokio::sync::Mutex;
 use watchword_core::fakes::{self, SetClock};
 use watchword_core::keys::Sealed;
 use watchword_core::{
-    AppId, CancelOutcome, CheckOutcome, CheckStep, Clock, Delivery, Purpose, RecipientIndex,
-    Replay, ReplayKey, ReplayStore, ResendOutcome, ResendStep, StartOutcome, StartStep, Store,
-    StoreError, Timestamp, Verification, VerificationId, Withdrawal,
+    AppId, CancelOutcome, CheckOutcome, CheckStep, Clock, DeliveryId, MessageKey, Note, Purpose,
+    RecipientIndex, Replay, ReplayKey, ReplayStore, ResendOutcome, ResendStep, StartOutcome,
+    StartStep, Store, StoreError, Timestamp, Turn, Verification, VerificationId, Withdrawal,
 };
 use watchword_stores::{OpenOptions, Opened, StorageUrl};
 
@@ -133,15 +133,42 @@ impl Store for Mortal {
         self.opened().await.store.fail(id, now).await
     }
 
-    async fn note(&self, id: VerificationId, deliveries: Vec<Delivery>) -> Result<(), StoreError> {
+    async fn note(
+        &self,
+        id: VerificationId,
+        note: Note,
+        now: Timestamp,
+    ) -> Result<Option<Turn>, StoreError> {
         let opened = self.opened().await;
-        opened.store.note(id, deliveries).await?;
-        // The one step that a crash may forget: let it reach the disk, as a pause would.
-        opened
-            .store
-            .get(&AppId::default(), id, Timestamp::default())
-            .await
-            .map(drop)
+        let turn = opened.store.note(id, note, now).await?;
+        // What a crash may forget of a note: let it reach the disk, as a pause would.
+        let app = AppId::default();
+        opened.store.get(&app, id, Timestamp::default()).await?;
+        Ok(turn)
+    }
+
+    async fn locate(
+        &self,
+        name: MessageKey,
+        now: Timestamp,
+    ) -> Result<Option<(VerificationId, DeliveryId)>, StoreError> {
+        self.opened().await.store.locate(name, now).await
+    }
+
+    async fn overdue(
+        &self,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<VerificationId>, StoreError> {
+        self.opened().await.store.overdue(most, now).await
+    }
+
+    async fn fall_back(
+        &self,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Result<Option<Turn>, StoreError> {
+        self.opened().await.store.fall_back(id, now).await
     }
 
     async fn unlock(&self, recipient: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {

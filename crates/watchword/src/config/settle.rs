@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) templates: TemplateSettings,
     pub(crate) channels: BTreeMap<Channel, Route<String>>,
     pub(crate) providers: BTreeMap<String, ProviderSettings>,
+    /// How long a message of a channel may go without a word of its arrival.
+    pub(crate) fallback_after: BTreeMap<Channel, Duration>,
     /// How long a start may wait for providers.
     pub(crate) deadline: Duration,
     pub(crate) log: Log,
@@ -151,6 +153,7 @@ impl Settling<'_> {
             surfaces: policies,
             templates: self.templates("templates"),
             channels: self.channels(&providers),
+            fallback_after: self.fallback_after(),
             providers,
             deadline: self.section::<shape::Delivery>("delivery").deadline,
             log: self.section("log"),

@@ -3,7 +3,7 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use watchword_core::{Channel, CheckFailure, Event, Events, SendRefusal};
+use watchword_core::{Channel, CheckFailure, DeliveryStatus, Event, Events, SendRefusal};
 
 type Labels = [(&'static str, &'static str); 1];
 
@@ -14,6 +14,9 @@ pub(crate) struct CountedEvents {
     approved: [Counter; 4],
     refused: [Counter; 7],
     failed: [Counter; 4],
+    receipts: [Counter; 6],
+    fell_back: [Counter; 4],
+    fallbacks_failed: [Counter; 4],
     canceled: Counter,
     unlocked: Counter,
     store_failed: Counter,
@@ -27,6 +30,15 @@ const REFUSALS: [SendRefusal; 7] = [
     SendRefusal::Live,
     SendRefusal::Undeliverable,
     SendRefusal::Unreachable,
+];
+
+const STATUSES: [DeliveryStatus; 6] = [
+    DeliveryStatus::Unknown,
+    DeliveryStatus::Accepted,
+    DeliveryStatus::Sent,
+    DeliveryStatus::Failed,
+    DeliveryStatus::Delivered,
+    DeliveryStatus::Read,
 ];
 
 const FAILURES: [CheckFailure; 4] = [
@@ -71,6 +83,23 @@ impl CountedEvents {
                 "reason",
                 FAILURES.map(CheckFailure::as_str),
             ),
+            receipts: family(
+                registry,
+                "receipts",
+                "Receipts of providers about messages of ours",
+                "status",
+                STATUSES.map(DeliveryStatus::as_str),
+            ),
+            fell_back: by_channel(
+                registry,
+                "fallbacks_sent",
+                "Messages that were sent over the next channel, as another did not arrive",
+            ),
+            fallbacks_failed: by_channel(
+                registry,
+                "fallbacks_failed",
+                "Turns of the next channel in which no provider took the message",
+            ),
             canceled: single(registry, "verifications_canceled", "Verifications canceled"),
             unlocked: single(registry, "recipients_unlocked", "Recipients unlocked"),
             store_failed: single(
@@ -104,6 +133,15 @@ impl Events for CountedEvents {
             Event::Approved(channel) => self.approved[of(channel)].inc(),
             Event::SendRefused(refusal) => self.refused[refusal as usize].inc(),
             Event::CheckFailed(failure) => self.failed[failure as usize].inc(),
+            Event::Receipt(_, status) => self.receipts[status as usize].inc(),
+            Event::FellBack { channel, taken } => {
+                let counters = if taken {
+                    &self.fell_back
+                } else {
+                    &self.fallbacks_failed
+                };
+                counters[of(channel)].inc()
+            }
             Event::Canceled => self.canceled.inc(),
             Event::Unlocked => self.unlocked.inc(),
             Event::StoreFailed => self.store_failed.inc(),
@@ -125,6 +163,9 @@ mod tests {
             events.note(Event::Started(channel));
             events.note(Event::Resent(channel));
             events.note(Event::Approved(channel));
+            for taken in [true, false] {
+                events.note(Event::FellBack { channel, taken });
+            }
         }
         REFUSALS
             .into_iter()
@@ -132,6 +173,9 @@ mod tests {
         FAILURES
             .into_iter()
             .for_each(|failure| events.note(Event::CheckFailed(failure)));
+        for status in STATUSES {
+            events.note(Event::Receipt(Channel::Sms, status));
+        }
         for event in [Event::Canceled, Event::Unlocked, Event::StoreFailed] {
             events.note(event);
         }

@@ -1,12 +1,24 @@
 //! Channels and the providers that serve them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use watchword_core::Channel;
+use serde::Deserialize;
 use watchword_core::routing::Route;
+use watchword_core::{Channel, span};
 use watchword_providers::ProviderSettings;
 
 use super::{Fault, Mode, Settling, Value, What, read, unknown};
+
+/// The setting of a channel that is no country.
+const FALLBACK_AFTER: &str = "fallback_after";
+
+/// Receipts take seconds; no code lives longer than an hour.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_hours(1);
+
+#[derive(Deserialize)]
+struct Span(#[serde(with = "span")] Duration);
 
 impl Settling<'_> {
     pub(super) fn providers(&mut self) -> BTreeMap<String, ProviderSettings> {
@@ -69,6 +81,25 @@ impl Settling<'_> {
         channels
     }
 
+    /// How long each channel is given before the next one has its turn, where that is configured.
+    pub(super) fn fallback_after(&mut self) -> BTreeMap<Channel, Duration> {
+        let mut spans = BTreeMap::new();
+        for channel in Channel::ALL {
+            let path = format!("channels.{channel}.{FALLBACK_AFTER}");
+            let Some(value) = self.root.find(&path) else {
+                continue;
+            };
+            match read::<Span>(value, &path) {
+                Ok(Span(span)) if (SHORTEST..=LONGEST).contains(&span) => {
+                    spans.insert(channel, span);
+                }
+                Ok(_) => self.complain(&path, "is not between 1s and 1h"),
+                Err(fault) => self.faults.push(fault),
+            }
+        }
+        spans
+    }
+
     /// A list of providers, or a table of lists by country prefix and `default`.
     fn route(
         &mut self,
@@ -86,7 +117,10 @@ impl Settling<'_> {
         };
         let default = self.provider_names(&format!("{path}.default"), default, providers)?;
         let mut route = Route::new(default);
-        for (prefix, value) in by_prefix.iter().filter(|(name, _)| *name != "default") {
+        for (prefix, value) in by_prefix
+            .iter()
+            .filter(|(name, _)| !matches!(name.as_str(), "default" | FALLBACK_AFTER))
+        {
             let path = format!("{path}.{prefix}");
             let names = self.provider_names(&path, value, providers)?;
             match route.clone().with_prefix(prefix, names) {
