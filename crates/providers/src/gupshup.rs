@@ -3,6 +3,7 @@
 //! Sources: Gupshup's pages on templates and on error codes.
 
 mod codes;
+mod probe;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use zeroize::Zeroizing;
 use crate::http::meaning::{is_success, number, refusal, unreadable};
 use crate::http::{Call, HttpKind, Reply};
 use crate::language::{ByLanguage, Languages, OneOrMany};
+use crate::probe::{Facts, Learned, Question};
 use crate::secret::Secret;
 use crate::settings::Fault;
 use crate::settings::upstream::{base_url, below, is_digits, plain, secret_header};
@@ -183,6 +185,14 @@ impl HttpKind for GupshupWhatsapp {
         };
         let meaning = code.and_then(codes::meaning).or_else(by_words);
         refusal(reply, code, meaning)
+    }
+
+    fn questions(&self) -> Vec<Question> {
+        vec![Question::reach(&self.url)]
+    }
+
+    fn learn(&self, question: &Question, _reply: &Reply, _facts: &Facts) -> Learned {
+        probe::learn(question)
     }
 }
 

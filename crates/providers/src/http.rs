@@ -25,6 +25,7 @@ pub use reply::{Reply, classify};
 pub(crate) use sender::tls_fault;
 pub use sender::{Sender, SenderError, is_loopback};
 
+use crate::probe::{self, Facts, Learned, Probed, Question};
 use crate::provider::Provider;
 
 /// A request that a kind wants to be sent. `Debug` shows only that it is one: URLs, headers and
@@ -60,6 +61,17 @@ pub trait HttpKind: Send + Sync + 'static {
 
     /// What a reply means. Codes that it does not know fall back to [`classify`].
     fn read(&self, reply: &Reply) -> Outcome;
+
+    /// What to ask the account first, to know whether it would take messages. None where nothing
+    /// can be asked without sending.
+    fn questions(&self) -> Vec<Question> {
+        Vec::new()
+    }
+
+    /// What the answer to one of its questions says, and what to ask next.
+    fn learn(&self, _question: &Question, _reply: &Reply, _facts: &Facts) -> Learned {
+        Learned::default()
+    }
 }
 
 /// A provider of an HTTP kind.
@@ -117,6 +129,10 @@ impl<K: HttpKind> Provider for HttpProvider<K> {
             Ok(reply) => self.kind.read(&reply),
             Err(outcome) => outcome,
         }
+    }
+
+    async fn probe(&self, facts: &Facts, limit: Duration) -> Probed {
+        probe::ask(&self.kind, &self.sender, self.clock.as_ref(), facts, limit).await
     }
 }
 

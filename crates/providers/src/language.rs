@@ -71,6 +71,12 @@ impl Languages {
         Ok(Self { default, others })
     }
 
+    /// Every text, once.
+    pub(crate) fn all(&self) -> std::collections::BTreeSet<&str> {
+        let others = self.others.values().map(String::as_str);
+        others.chain([self.default.as_str()]).collect()
+    }
+
     /// The text for a language: its own, or that of the nearest more general one.
     pub(crate) fn get(&self, locale: &Locale) -> &str {
         let found = locale.lookup().find_map(|tag| {
@@ -103,6 +109,8 @@ mod tests {
         for (tag, text) in [("pt-BR", "b"), ("pt-PT", "p"), ("pt", "p"), ("en", "d")] {
             assert_eq!(table.get(&tag.parse().unwrap()), text, "{tag}");
         }
+        let all: Vec<_> = table.all().into_iter().collect();
+        assert_eq!(all, ["b", "d", "p"]);
         let one = ByLanguage::One("x".to_owned());
         let one = Languages::read("language", &one, |_| Ok(())).unwrap();
         assert_eq!(one.get(&"hi".parse().unwrap()), "x");

@@ -15,6 +15,7 @@ pub mod http;
 mod inbox;
 mod language;
 mod meta;
+pub mod probe;
 mod provider;
 #[cfg(test)]
 mod samples;

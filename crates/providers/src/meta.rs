@@ -4,6 +4,7 @@
 //! of the Business Messaging API.
 
 mod codes;
+mod probe;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub(crate) use codes::meaning;
 use crate::http::meaning::{is_success, number, refusal, unreadable};
 use crate::http::{Call, HttpKind, Reply};
 use crate::language::{ByLanguage, Languages};
+use crate::probe::{Facts, Learned, Question};
 use crate::secret::Secret;
 use crate::settings::Fault;
 use crate::settings::upstream::{base_url, bearer, below, is_digits};
@@ -172,6 +174,14 @@ impl HttpKind for MetaWhatsapp {
             }
             _ => Outcome::accepted(Some(&sent.id)),
         }
+    }
+
+    fn questions(&self) -> Vec<Question> {
+        self.first_question()
+    }
+
+    fn learn(&self, question: &Question, reply: &Reply, facts: &Facts) -> Learned {
+        self.answered(question, reply, facts)
     }
 }
 

@@ -7,6 +7,8 @@ use tokio::time::Instant;
 use watchword_core::routing::Outcome;
 use watchword_core::{Channel, Message};
 
+use crate::probe::{Facts, Probed};
+
 /// One configured upstream account.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
@@ -30,4 +32,12 @@ pub trait Provider: Send + Sync + 'static {
     /// message surely stayed here, else [`Unknown`](watchword_core::routing::Class). Dropping the
     /// future gives up; it leaves nothing behind that a later message could trip over.
     async fn send(&self, message: &Message, deadline: Instant) -> Outcome;
+
+    /// Looks whether the account would take messages, without sending one and without costs. Each
+    /// question is given up after `limit`; after one without an answer no other is asked.
+    ///
+    /// What is found shows no secret and no text of a reply.
+    async fn probe(&self, _facts: &Facts, _limit: Duration) -> Probed {
+        Probed::unknown(self.kind())
+    }
 }

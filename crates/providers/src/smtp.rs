@@ -9,6 +9,7 @@
 mod connection;
 mod mail;
 mod pool;
+mod probe;
 mod reply;
 mod server;
 
@@ -21,6 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use watchword_core::routing::{Class, Detail, Outcome};
 use watchword_core::{Channel, Clock, Message};
 
+use crate::probe::{Facts, Probed};
 use crate::provider::Provider;
 use crate::settings::{Fault, SmtpSettings};
 use connection::Progress;
@@ -95,6 +97,10 @@ impl Provider for SmtpProvider {
             }
             Err(_) => Outcome::new(Class::Unavailable).with(Detail::Word(progress.waiting_for())),
         }
+    }
+
+    async fn probe(&self, _facts: &Facts, limit: Duration) -> Probed {
+        probe::look(&self.pool, limit).await
     }
 }
 

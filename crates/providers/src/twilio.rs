@@ -4,6 +4,7 @@
 
 mod codes;
 mod message;
+mod probe;
 mod settings;
 mod twiml;
 mod voice;
@@ -30,6 +31,8 @@ pub(crate) struct Account {
     base: Url,
     sid: String,
     authorization: HeaderValue,
+    /// The setting that `authorization` was made of.
+    credential: &'static str,
 }
 
 impl Account {

@@ -14,6 +14,7 @@ use watchword_core::{Channel, Message, Timestamp};
 use zeroize::Zeroizing;
 
 use crate::http::{Call, HttpKind, Reply, classify};
+use crate::probe::{Facts, Finding, Learned, Question};
 
 /// Posts messages of every channel to one URL. Any 2xx is an acceptance.
 pub(crate) struct Webhook {
@@ -99,6 +100,16 @@ impl HttpKind for Webhook {
             410 => Outcome::new(Class::Misconfigured).with(Detail::Http(410)),
             _ => classify(reply),
         }
+    }
+
+    /// Only whether its server is there: the URL itself is for messages.
+    fn questions(&self) -> Vec<Question> {
+        vec![Question::reach(&self.url)]
+    }
+
+    fn learn(&self, question: &Question, _reply: &Reply, _facts: &Facts) -> Learned {
+        let said = "the server of `url` answers; whether it takes messages shows only with one";
+        Learned::of(Finding::ok(question.about, said))
     }
 }
 

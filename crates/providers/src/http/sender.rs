@@ -1,5 +1,7 @@
 //! The one place that posts to providers.
 
+mod look;
+
 use std::error::Error;
 use std::io;
 use std::net::IpAddr;

@@ -26,7 +26,7 @@ impl Progress {
         self.0.store(stage as u8, Ordering::Relaxed);
     }
 
-    fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> Stage {
         let reached = usize::from(self.0.load(Ordering::Relaxed));
         Stage::ALL.get(reached).copied().unwrap_or(Stage::Content)
     }
@@ -154,6 +154,16 @@ impl Connection {
             expect(Stage::Auth, &response, &[235])?;
         }
         Ok(Self(connection))
+    }
+
+    /// Whether nobody on the way can read it.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.0.is_encrypted()
+    }
+
+    /// Says goodbye. The answer does not matter.
+    pub(super) async fn quit(mut self) {
+        let _ = self.0.quit().await;
     }
 
     /// Makes a kept connection ready for the next mail; whether it still answers.

@@ -63,6 +63,15 @@ impl Pool {
         }
     }
 
+    /// Connects, authenticates and says goodbye. Gives whether the connection was encrypted, and
+    /// whether there were credentials to present.
+    pub(super) async fn look(&self, progress: &Progress) -> Result<(bool, bool), Trouble> {
+        let connection = Connection::open(&self.server, progress).await?;
+        let seen = (connection.is_encrypted(), self.server.credentials.is_some());
+        connection.quit().await;
+        Ok(seen)
+    }
+
     /// A kept connection that still answers, or a new one.
     async fn connect(&self, progress: &Progress) -> Result<Connection, Trouble> {
         while let Some(mut kept) = self.take() {

@@ -5,9 +5,10 @@ use watchword_core::routing::Outcome;
 use watchword_core::{Channel, Message, Timestamp};
 use zeroize::Zeroizing;
 
-use super::{Account, read, validity};
+use super::{Account, probe, read, validity};
 use crate::http::{Call, HttpKind, Reply};
 use crate::language::Languages;
+use crate::probe::{Facts, Learned, Question};
 
 /// What the ids of messages begin with.
 const SIDS: [&str; 2] = ["SM", "MM"];
@@ -53,6 +54,15 @@ impl HttpKind for TwilioSms {
     fn read(&self, reply: &Reply) -> Outcome {
         read(reply, &SIDS)
     }
+
+    fn questions(&self) -> Vec<Question> {
+        vec![self.account.first_question()]
+    }
+
+    fn learn(&self, question: &Question, reply: &Reply, _facts: &Facts) -> Learned {
+        let number = self.from.number.as_deref();
+        probe::with_number(&self.account, number, "sms", question, reply)
+    }
 }
 
 /// An approved authentication template, which takes the code as its only variable. Free text is
@@ -84,5 +94,13 @@ impl HttpKind for TwilioWhatsapp {
 
     fn read(&self, reply: &Reply) -> Outcome {
         read(reply, &SIDS)
+    }
+
+    fn questions(&self) -> Vec<Question> {
+        vec![self.account.first_question()]
+    }
+
+    fn learn(&self, question: &Question, reply: &Reply, facts: &Facts) -> Learned {
+        probe::with_contents(&self.account, &self.content, question, reply, facts)
     }
 }

@@ -122,14 +122,17 @@ macro_rules! given {
 impl Given<'_> {
     fn account(&self) -> Result<Account, Fault> {
         sid("account_sid", self.account_sid, "AC")?;
-        let authorization = match (self.api_key, self.api_secret, self.auth_token) {
+        let (authorization, credential) = match (self.api_key, self.api_secret, self.auth_token) {
             (Some(key), Some(secret), _) => {
                 sid("api_key", key, "SK")?;
-                basic("api_secret", key, secret)?
+                (basic("api_secret", key, secret)?, "api_key")
             }
             (Some(_), None, _) => return Err(fault("api_secret", "is missing beside `api_key`")),
             (None, Some(_), _) => return Err(fault("api_key", "is missing beside `api_secret`")),
-            (None, None, Some(token)) => basic("auth_token", self.account_sid, token)?,
+            (None, None, Some(token)) => {
+                let setting = "auth_token";
+                (basic(setting, self.account_sid, token)?, setting)
+            }
             (None, None, None) => {
                 let missing = "is missing; give it, or `api_key` and `api_secret`";
                 return Err(fault("auth_token", missing));
@@ -139,6 +142,7 @@ impl Given<'_> {
             base: base_url(self.base_url, "https://api.twilio.com")?,
             sid: self.account_sid.to_owned(),
             authorization,
+            credential,
         })
     }
 }

@@ -3,8 +3,9 @@
 use watchword_core::routing::{Class, Detail, Outcome};
 use watchword_core::{Channel, Message, Timestamp};
 
-use super::{Account, read, twiml, validity};
+use super::{Account, probe, read, twiml, validity};
 use crate::http::{Call, HttpKind, Reply};
+use crate::probe::{Facts, Learned, Question};
 
 /// Calls that say the code to whoever presses a key.
 pub(crate) struct TwilioVoice {
@@ -47,5 +48,13 @@ impl HttpKind for TwilioVoice {
 
     fn read(&self, reply: &Reply) -> Outcome {
         read(reply, &["CA"])
+    }
+
+    fn questions(&self) -> Vec<Question> {
+        vec![self.account.first_question()]
+    }
+
+    fn learn(&self, question: &Question, reply: &Reply, _facts: &Facts) -> Learned {
+        probe::with_number(&self.account, Some(&self.from), "voice", question, reply)
     }
 }
