@@ -103,6 +103,7 @@ pub struct Pigeon {
     sent: Mutex<Vec<Envelope>>,
     verdict: Mutex<Option<Verdict>>,
     deaf: AtomicBool,
+    naming: AtomicBool,
 }
 
 impl Pigeon {
@@ -114,6 +115,28 @@ impl Pigeon {
     /// Whether any channel has a provider.
     pub fn serve(&self, serves: bool) {
         self.deaf.store(!serves, Ordering::SeqCst);
+    }
+
+    /// From now on, name each message `pigeon-1`, `pigeon-2` and so on by the count of messages, and
+    /// let receipts bring nothing else.
+    pub fn name_messages(&self) {
+        self.naming.store(true, Ordering::SeqCst);
+    }
+
+    /// The hand-over of a verification's message of this number, counted from 1.
+    #[must_use]
+    pub fn delivery(verification: VerificationId, number: u128) -> DeliveryId {
+        let first = verification.as_uuid().as_u128();
+        DeliveryId(uuid::Uuid::from_u128(first.wrapping_add(number - 1)))
+    }
+
+    /// The channels that each message could have taken, oldest first.
+    #[must_use]
+    pub fn channels(&self) -> Vec<Vec<Channel>> {
+        let sent = self.sent.lock();
+        sent.iter()
+            .map(|envelope| envelope.channels.clone())
+            .collect()
     }
 
     /// How many messages were handed over.
@@ -149,6 +172,10 @@ impl Messenger for Pigeon {
         !self.deaf.load(Ordering::SeqCst)
     }
 
+    fn tracks(&self, _provider: &str) -> bool {
+        self.naming.load(Ordering::SeqCst)
+    }
+
     async fn dispatch(&self, envelope: Envelope, _deadline: Duration) -> Dispatch {
         let channel = envelope.channels.first().copied().unwrap_or(Channel::Sms);
         let verdict = self.verdict.lock().unwrap_or(Verdict::Taken(channel));
@@ -156,16 +183,20 @@ impl Messenger for Pigeon {
             Verdict::Taken(_) => DeliveryStatus::Accepted,
             Verdict::Unavailable | Verdict::Refused | Verdict::Declined => DeliveryStatus::Failed,
         };
+        let mut sent = self.sent.lock();
+        let own = |other: &&Envelope| other.verification == envelope.verification;
+        let number = sent.iter().filter(own).count() + 1;
+        let naming = self.naming.load(Ordering::SeqCst);
         let delivery = Delivery {
-            id: DeliveryId(envelope.verification.as_uuid()),
+            id: Self::delivery(envelope.verification, number as u128),
             channel,
             provider: "pigeon".to_owned(),
             status,
             at: envelope.expires_at.minus(Duration::from_secs(300)),
-            message_id: None,
+            message_id: naming.then(|| format!("pigeon-{}", sent.len() + 1)),
             error: None,
         };
-        self.sent.lock().push(envelope);
+        sent.push(envelope);
         Dispatch {
             deliveries: vec![delivery],
             verdict,

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod checks;
+mod fallbacks;
 mod faults;
 mod secrets;
 mod sends;

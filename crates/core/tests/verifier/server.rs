@@ -18,6 +18,9 @@ use watchword_core::{
 /// Whom most codes go to, as it is typed.
 pub(crate) const NUMBER: &str = "+14155550123";
 
+/// How long a WhatsApp message may go without a word of its arrival.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Remembers what happened.
 #[derive(Default)]
 pub(crate) struct Diary(Mutex<Vec<Event>>);
@@ -57,8 +60,24 @@ impl Server {
         entropy: Arc<dyn Entropy>,
         keys: KeyRing,
     ) -> Arc<Self> {
+        Self::of(store, entropy, keys, Arc::default())
+    }
+
+    /// One more server over the same store, with the same carrier.
+    pub(crate) fn beside(&self) -> Arc<Self> {
+        let entropy = Arc::new(SeededEntropy::new(8));
+        let (store, pigeon) = (Arc::clone(&self.store), Arc::clone(&self.pigeon));
+        Self::of(store, entropy, fakes::keys(1), pigeon)
+    }
+
+    fn of(
+        store: Arc<dyn Store>,
+        entropy: Arc<dyn Entropy>,
+        keys: KeyRing,
+        pigeon: Arc<Pigeon>,
+    ) -> Arc<Self> {
         let keys = Arc::new(keys);
-        let (pigeon, diary) = (Arc::new(Pigeon::default()), Arc::new(Diary::default()));
+        let diary = Arc::new(Diary::default());
         let clock = Arc::new(SetClock::default());
         let verifier = Verifier::new(Parts {
             store: Arc::clone(&store),
@@ -69,7 +88,7 @@ impl Server {
             events: diary.clone(),
             issuer: "https://otp.example.com".to_owned(),
             deadline: Duration::from_secs(10),
-            fallback_after: BTreeMap::new(),
+            fallback_after: BTreeMap::from([(Channel::Whatsapp, PATIENCE)]),
             horizon: LONGEST_WINDOW,
         });
         Arc::new(Self {

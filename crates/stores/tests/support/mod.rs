@@ -140,10 +140,13 @@ impl Store for Mortal {
         now: Timestamp,
     ) -> Result<Option<Turn>, StoreError> {
         let opened = self.opened().await;
+        let planned = note.dispatched.is_some_and(|end| end.fallback.is_some());
         let turn = opened.store.note(id, note, now).await?;
-        // What a crash may forget of a note: let it reach the disk, as a pause would.
-        let app = AppId::default();
-        opened.store.get(&app, id, Timestamp::default()).await?;
+        if turn.is_none() && !planned {
+            // What a crash may forget of a note: let it reach the disk, as a pause would.
+            let app = AppId::default();
+            opened.store.get(&app, id, Timestamp::default()).await?;
+        }
         Ok(turn)
     }
 
