@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod account;
 mod api_key;
 mod app;
 mod binding;

@@ -44,6 +44,7 @@ struct Derived {
     id: KeyId,
     pepper: HmacSha256,
     fingerprint: HmacSha256,
+    lasting: HmacSha256,
     sealing: SealingKey,
     signing: SigningKey,
     /// RFC 7638 thumbprint of the public key, which `kid` names.
@@ -60,6 +61,7 @@ impl Derived {
             id: KeyId::from_bytes(id),
             pepper: keyed(&derive(&hkdf, "code pepper")),
             fingerprint: keyed(&derive(&hkdf, "request fingerprint")),
+            lasting: keyed(&derive(&hkdf, "lasting index")),
             sealing: SealingKey::new(&derive(&hkdf, "sealing")),
             signing,
             thumbprint,
@@ -196,6 +198,19 @@ impl KeyRing {
             .clone();
         fields.iter().for_each(|bytes| field(&mut mac, bytes));
         finish(mac)
+    }
+
+    /// Where something that outlives every key is kept: its index under each key of the ring, newest
+    /// first. Unlike counters, which begin anew once their key has left, it is indexed again under
+    /// each new key while the old one is still listed.
+    #[must_use]
+    pub fn lasting_indexes(&self, fields: &[&[u8]]) -> Vec<(KeyId, [u8; 16])> {
+        let index = |key: &Derived| {
+            let mut mac = key.lasting.clone();
+            fields.iter().for_each(|bytes| field(&mut mac, bytes));
+            (key.id, finish_short(mac))
+        };
+        self.all().map(index).collect()
     }
 
     /// Seals `text` for one `place`, under the newest key.
