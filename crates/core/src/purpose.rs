@@ -42,10 +42,18 @@ impl Purpose {
         &self.0
     }
 
+    /// The purpose of codes whose callers name none, at a place that keeps them apart from others:
+    /// a surface, or a surface and a channel. Messages do not name it.
+    #[must_use]
+    pub fn unnamed_at(place: &str) -> Self {
+        Self(format!("{}/{place}", Self::DEFAULT))
+    }
+
     /// Whether nobody said what the code is for.
     #[must_use]
     pub fn is_default(&self) -> bool {
-        self.0 == Self::DEFAULT
+        let rest = self.0.strip_prefix(Self::DEFAULT);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
@@ -118,5 +126,16 @@ mod tests {
     fn a_caller_that_names_no_purpose_gets_the_default_one() {
         assert!(Purpose::default().is_default());
         assert_eq!(Purpose::parse("default"), Ok(Purpose::default()));
+    }
+
+    #[test]
+    fn a_place_keeps_its_unnamed_codes_apart_and_no_message_names_it() {
+        let (sms, whatsapp) = (
+            Purpose::unnamed_at("otp/sms"),
+            Purpose::unnamed_at("whatsapp"),
+        );
+        assert!(sms != whatsapp && sms != Purpose::default());
+        assert!(sms.is_default() && whatsapp.is_default());
+        assert!(!Purpose::parse("defaults").is_ok_and(|purpose| purpose.is_default()));
     }
 }

@@ -5,10 +5,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use watchword_core::{
-    ApiKeyStore, AppId, Inbox, NumberRules, Policy, ReplayStore, Timestamp, Verifier,
+    ApiKeyStore, AppId, Channel, Inbox, Limit, NumberRules, Per, Policy, Region, ReplayStore,
+    Timestamp, Verifier, WhenPending,
 };
 
 /// One HTTP dialect.
@@ -16,17 +18,80 @@ use watchword_core::{
 pub enum SurfaceKind {
     /// The API of this server itself, under `/v1`.
     Native,
+    /// Accounts: registration and login by code, under `/api/v1/auth`.
+    Auth,
+    /// Codes by email, SMS and WhatsApp, under `/api/otp`.
+    Otp,
+    /// Codes by WhatsApp, at the root.
+    Whatsapp,
+    /// Codes by handle, at the root.
+    Uuid,
 }
 
 impl SurfaceKind {
-    /// Every surface, in the order in which documents list them.
-    pub const ALL: [Self; 1] = [Self::Native];
+    /// Every surface that can be served, in the order in which documents list them.
+    pub const ALL: [Self; 2] = [Self::Native, Self::Otp];
 
     /// The name in the configuration, and what sources are counted under.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Native => "native",
+            Self::Auth => "auth",
+            Self::Otp => "otp",
+            Self::Whatsapp => "whatsapp",
+            Self::Uuid => "uuid",
+        }
+    }
+
+    /// The policy that its document describes. What an operator writes stands above it.
+    #[must_use]
+    pub fn policy(self) -> Policy {
+        let usual = Policy::default();
+        let window = Duration::from_mins(10);
+        let (recipient, source) = (Per::Recipient, Per::Source);
+        let three = |per| Limit {
+            per,
+            max: 3,
+            window,
+        };
+        match self {
+            Self::Native | Self::Otp => usual,
+            Self::Auth => Policy {
+                resend_cooldown: Duration::ZERO,
+                limits: vec![three(recipient), three(source)],
+                ..usual
+            },
+            Self::Whatsapp => Policy {
+                ttl: Duration::from_mins(3),
+                resend_cooldown: Duration::ZERO,
+                when_pending: WhenPending::Refuse,
+                ..usual
+            },
+            Self::Uuid => Policy {
+                ttl: Duration::from_mins(1),
+                resend_cooldown: Duration::ZERO,
+                limits: vec![three(recipient)],
+                ..usual
+            },
+        }
+    }
+
+    /// Whether its phone numbers have to be ones that can exist, unless configured otherwise.
+    #[must_use]
+    pub const fn wants_strict_numbers(self) -> bool {
+        // Its document's own example is a number that nobody can have.
+        !matches!(self, Self::Whatsapp)
+    }
+
+    /// The channels that its codes can travel by.
+    #[must_use]
+    pub const fn channels(self) -> &'static [Channel] {
+        match self {
+            Self::Native | Self::Uuid => &Channel::ALL,
+            Self::Auth => &[Channel::Whatsapp, Channel::Sms],
+            Self::Otp => &[Channel::Email, Channel::Sms, Channel::Whatsapp],
+            Self::Whatsapp => &[Channel::Whatsapp],
         }
     }
 }
@@ -39,7 +104,7 @@ impl fmt::Display for SurfaceKind {
 
 /// The text names no surface.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is not a surface; there is: native")]
+#[error("is not a surface that can be served")]
 pub struct UnknownSurface;
 
 impl FromStr for SurfaceKind {
@@ -48,6 +113,29 @@ impl FromStr for SurfaceKind {
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let mut all = Self::ALL.into_iter();
         all.find(|kind| kind.as_str() == name).ok_or(UnknownSurface)
+    }
+}
+
+/// How one surface is run, beside its policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SurfaceSettings {
+    /// Whether its callers have to show an API key. The native surface's always have to.
+    pub require_api_key: bool,
+    /// How it reads phone numbers.
+    pub numbers: NumberRules,
+}
+
+impl SurfaceSettings {
+    /// A surface as its document describes it, with the country of numbers that name none.
+    #[must_use]
+    pub const fn documented(kind: SurfaceKind, default_region: Option<Region>) -> Self {
+        Self {
+            require_api_key: matches!(kind, SurfaceKind::Native),
+            numbers: NumberRules {
+                default_region,
+                strict: kind.wants_strict_numbers(),
+            },
+        }
     }
 }
 
@@ -67,6 +155,16 @@ impl Policies {
             default: Arc::new(default),
             ..Self::default()
         }
+    }
+
+    /// Every surface under the policy that its document describes.
+    #[must_use]
+    pub fn documented() -> Self {
+        SurfaceKind::ALL
+            .into_iter()
+            .fold(Self::default(), |policies, kind| {
+                policies.with_surface(kind, kind.policy())
+            })
     }
 
     /// With another policy at one surface.
@@ -108,6 +206,11 @@ pub struct App {
     pub policies: Policies,
     /// How the native surface reads phone numbers.
     pub numbers: NumberRules,
+    /// How each surface is run; one that is not in it, as its document describes it.
+    pub surfaces: HashMap<SurfaceKind, SurfaceSettings>,
+    /// The origins whose web pages may read what surfaces answer, as browsers write them:
+    /// `https://app.example.com`. None unless configured.
+    pub cors_origins: Vec<String>,
     /// Dev mode: pages, inbox, and no need for a key.
     pub dev: Option<Dev>,
     /// Whether surfaces may return codes where their documents show them. Only in dev mode.
@@ -119,6 +222,11 @@ pub struct App {
 impl App {
     pub(crate) fn now(&self) -> Timestamp {
         self.verifier.now()
+    }
+
+    pub(crate) fn surface(&self, kind: SurfaceKind) -> SurfaceSettings {
+        let documented = || SurfaceSettings::documented(kind, self.numbers.default_region);
+        self.surfaces.get(&kind).copied().unwrap_or_else(documented)
     }
 }
 

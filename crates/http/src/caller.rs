@@ -1,17 +1,17 @@
 //! Who calls: API keys, and dev mode's caller without one.
 
 use axum::http::header::{AUTHORIZATION, HOST};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use watchword_core::{ApiKey, ApiKeyId, AppId, Scope, StoreError};
 
-use crate::app::App;
+use crate::app::{App, SurfaceKind};
 
 /// Whoever made a request, and what they may do.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// For which app they act.
     pub(crate) app: AppId,
-    /// Which key they showed; `None` is the caller of dev mode.
+    /// Which key they showed; `None` is the caller of dev mode, or of a surface without keys.
     pub(crate) key: Option<ApiKeyId>,
     scopes: Vec<Scope>,
 }
@@ -67,6 +67,29 @@ impl Caller {
             app: record.app,
             key: Some(record.id),
             scopes: record.scopes,
+        })
+    }
+
+    /// The caller of a surface that need not need a key. Where it needs none, whoever shows a key is
+    /// its owner all the same; an `Authorization` header that holds something else is none of ours.
+    pub(crate) async fn at_surface(
+        app: &App,
+        kind: SurfaceKind,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Self, AuthenticationError> {
+        let mut sent = headers.get_all(AUTHORIZATION).iter();
+        let shown = |value: &HeaderValue| value.to_str().ok().and_then(bearer).is_some();
+        if app.surface(kind).require_api_key || sent.any(shown) {
+            return Self::identify(app, uri, headers).await;
+        }
+        if app.dev.is_some() && !is_local(uri, headers) {
+            return Err(AuthenticationError::ForeignHost);
+        }
+        Ok(Self {
+            app: AppId::default(),
+            key: None,
+            scopes: vec![Scope::WriteVerifications, Scope::CheckVerifications],
         })
     }
 

@@ -7,6 +7,7 @@ mod app;
 mod asset;
 mod caller;
 pub mod client_address;
+mod cors;
 mod dev;
 mod docs;
 mod health;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
-pub use app::{App, Dev, Policies, SurfaceKind, Told, UnknownSurface};
+pub use app::{App, Dev, Policies, SurfaceKind, SurfaceSettings, Told, UnknownSurface};
 pub use health::{Admin, admin_route_table, admin_router};
 pub use json::Fault;
 pub use mount::{Area, RouteEntry, RouteTable};
@@ -40,14 +41,15 @@ use mount::Mount;
 /// Every request has to carry a [`client_address::ClientAddress`] in its extensions, as [`serve`] puts
 /// there: without one nothing is sent or checked.
 pub fn api_router(app: Arc<App>, surfaces: &[SurfaceKind]) -> Router {
-    let (router, _) = mount_all(surfaces, app.dev.is_some()).finish();
+    let origins = cors::Origins::new(&app.cors_origins);
+    let router = mount_all(surfaces, app.dev.is_some()).finish(origins);
     router.with_state(app)
 }
 
 /// Every route that [`api_router`] has.
 #[must_use]
 pub fn route_table(surfaces: &[SurfaceKind], dev: bool) -> RouteTable {
-    mount_all(surfaces, dev).finish().1
+    mount_all(surfaces, dev).table()
 }
 
 fn mount_all(surfaces: &[SurfaceKind], dev: bool) -> Mount {
@@ -58,7 +60,5 @@ fn mount_all(surfaces: &[SurfaceKind], dev: bool) -> Mount {
 /// Everything that the OpenAPI document describes.
 fn mount_surfaces(surfaces: &[SurfaceKind]) -> Mount {
     let mount = wellknown::mount(Mount::new(openapi::empty()));
-    surfaces.iter().fold(mount, |mount, surface| match surface {
-        SurfaceKind::Native => surfaces::native::mount(mount),
-    })
+    surfaces.iter().copied().fold(mount, surfaces::mount)
 }

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::OriginalUri;
-use axum::http::Method;
+use axum::http::{Method, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodRouter;
 use utoipa::openapi::OpenApi;
+use utoipa::openapi::tag::TagBuilder;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::app::{App, SurfaceKind};
+use crate::cors::{self, Origins};
 use crate::problem::{Problem, ProblemKind};
+use crate::surfaces::dialect::Dialect;
+use crate::surfaces::trouble::Trouble;
 
 /// What a route belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,16 +63,42 @@ impl FromIterator<RouteEntry> for RouteTable {
 
 /// A router in the making.
 pub(crate) struct Mount {
-    router: OpenApiRouter<Arc<App>>,
+    /// What pages of other origins may read, where any may.
+    surfaces: OpenApiRouter<Arc<App>>,
+    /// Everything else.
+    pages: Router<Arc<App>>,
     table: RouteTable,
+    dialects: Vec<Dialect>,
 }
 
 impl Mount {
     pub(crate) fn new(api: OpenApi) -> Self {
         Self {
-            router: OpenApiRouter::with_openapi(api),
+            surfaces: OpenApiRouter::with_openapi(api),
+            pages: Router::new(),
             table: RouteTable::default(),
+            dialects: Vec::new(),
         }
+    }
+
+    /// A dialect, whose routes follow.
+    pub(crate) fn dialect(mut self, dialect: Dialect) -> Self {
+        let tag = TagBuilder::new()
+            .name(dialect.kind.as_str())
+            .description(Some(dialect.about))
+            .build();
+        let tags = &mut self.surfaces.get_openapi_mut().tags;
+        tags.get_or_insert_default().push(tag);
+        self.dialects.push(dialect);
+        self
+    }
+
+    /// Routes of a dialect, one path at a time. They are in the OpenAPI document, and refuse other
+    /// methods in the words of the dialect.
+    pub(crate) fn spoken(self, dialect: Dialect, routes: UtoipaMethodRouter<Arc<App>>) -> Self {
+        let (schemas, paths, methods) = routes;
+        let methods = methods.fallback(async move || dialect.refuse(Trouble::NoSuchMethod));
+        self.documented(Area::Surface(dialect.kind), (schemas, paths, methods))
     }
 
     /// Routes that are in the OpenAPI document.
@@ -86,7 +116,7 @@ impl Mount {
                 }
             }
         }
-        self.router = self.router.routes(routes);
+        self.surfaces = self.surfaces.routes(routes);
         self
     }
 
@@ -101,7 +131,7 @@ impl Mount {
         for method in methods {
             self.note(method.clone(), path, area);
         }
-        self.router = self.router.route(path, handlers);
+        self.pages = self.pages.route(path, handlers);
         self
     }
 
@@ -112,23 +142,48 @@ impl Mount {
 
     /// The OpenAPI document of what is documented so far.
     pub(crate) fn api(&self) -> &OpenApi {
-        self.router.get_openapi()
+        self.surfaces.get_openapi()
     }
 
-    pub(crate) fn finish(self) -> (Router<Arc<App>>, RouteTable) {
-        let (router, _) = self.router.split_for_parts();
-        (with_fallbacks(router), self.table)
+    /// Every route that was put in place.
+    pub(crate) fn table(self) -> RouteTable {
+        self.table
+    }
+
+    /// The router, whose surfaces may be read by pages of these origins.
+    pub(crate) fn finish(self, origins: Option<Origins>) -> Router<Arc<App>> {
+        let (surfaces, _) = self.surfaces.split_for_parts();
+        let surfaces = surfaces.method_not_allowed_fallback(no_such_method);
+        let surfaces = match origins {
+            Some(origins) => surfaces.layer(from_fn_with_state(origins, cors::around)),
+            None => surfaces,
+        };
+        let router = with_fallbacks(surfaces.merge(self.pages));
+        let spoken: Arc<[_]> = self.dialects.into_iter().collect();
+        router.fallback(async move |uri: Uri| nowhere(&spoken, &uri))
+    }
+}
+
+/// What is not found below the paths of a dialect is refused in its words.
+fn nowhere(spoken: &[Dialect], uri: &Uri) -> Response {
+    let below = |prefix: &str| {
+        let rest = uri.path().strip_prefix(prefix);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    match spoken.iter().find(|one| one.prefix.is_some_and(below)) {
+        Some(dialect) => dialect.refuse(Trouble::NoSuchPath),
+        None => no_such_path(),
     }
 }
 
 /// Problems for what has no route.
 pub(crate) fn with_fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router
-        .fallback(no_such_path)
+        .fallback(async || no_such_path())
         .method_not_allowed_fallback(no_such_method)
 }
 
-async fn no_such_path(_: OriginalUri) -> Response {
+fn no_such_path() -> Response {
     Problem::new(ProblemKind::NotFound, "there is nothing at this path").into_response()
 }
 

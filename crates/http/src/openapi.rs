@@ -26,7 +26,7 @@ use crate::surfaces::native;
 #[openapi(
     info(
         title = "Watchword",
-        description = "Makes one-time codes, sends them over WhatsApp, SMS, email and voice, verifies each once.\n\nErrors are problems (RFC 9457): programs look at `code`. Every 429 and 503 says in `Retry-After` how many seconds to wait; a recipient that is locked until somebody unlocks it says 86400. Every POST takes an `Idempotency-Key`: the same request within 24 hours gets the same answer, marked `Idempotency-Replayed: true`.",
+        description = "Makes one-time codes, sends them over WhatsApp, SMS, email and voice, verifies each once.\n\nErrors of the native API are problems (RFC 9457): programs look at `code`; the other surfaces have their own. Every 429 and 503 says in `Retry-After` how many seconds to wait; a recipient that is locked until somebody unlocks it says 86400. Every POST of the native API takes an `Idempotency-Key`: the same request within 24 hours gets the same answer, marked `Idempotency-Replayed: true`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags((name = "native", description = "The API of this server itself.")),
@@ -52,7 +52,12 @@ pub(crate) fn empty() -> OpenApi {
 pub(crate) fn complete(mount: &Mount) -> OpenApi {
     let mut api = mount.api().clone();
     for item in api.paths.paths.values_mut() {
-        let post = item.post.as_mut();
+        // What follows is the native API's; the others describe themselves.
+        let native = |post: &&mut Operation| {
+            let tags = post.tags.iter().flatten();
+            tags.clone().any(|tag| tag == SurfaceKind::Native.as_str())
+        };
+        let post = item.post.as_mut().filter(native);
         if let Some(post) = post {
             post.parameters
                 .get_or_insert_default()
@@ -82,10 +87,37 @@ pub(crate) fn complete(mount: &Mount) -> OpenApi {
 
 /// The OpenAPI document of every surface, as JSON. What the command line prints; a server serves the
 /// same for the surfaces of its listener.
+///
+/// Of two surfaces that want the same path, the later stands below its name, as it could be mounted.
 #[must_use]
 pub fn openapi_json() -> String {
-    let mount = crate::mount_surfaces(&SurfaceKind::ALL);
-    complete(&mount).to_pretty_json().unwrap_or_default()
+    let mut whole = empty();
+    for kind in SurfaceKind::ALL {
+        let document = complete(&crate::mount_surfaces(&[kind]));
+        let mut paths = document.paths.paths;
+        paths.retain(|path, item| whole.paths.paths.get(path) != Some(item));
+        let clashes = paths
+            .keys()
+            .any(|path| whole.paths.paths.contains_key(path));
+        let before = if clashes {
+            format!("/{kind}")
+        } else {
+            String::new()
+        };
+        for (path, item) in paths {
+            whole.paths.paths.insert(format!("{before}{path}"), item);
+        }
+        for tag in document.tags.unwrap_or_default() {
+            let tags = whole.tags.get_or_insert_default();
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+        let schemas = document.components.unwrap_or_default().schemas;
+        let components = whole.components.get_or_insert_default();
+        components.schemas.extend(schemas);
+    }
+    whole.to_pretty_json().unwrap_or_default()
 }
 
 /// Serves the document. In dev mode it says that a key is optional.

@@ -180,6 +180,8 @@ async fn serve(
         replays: serving.ports.replays,
         policies: policies(config),
         numbers: config.numbers,
+        surfaces: config.surface_settings.clone().into_iter().collect(),
+        cors_origins: config.cors_origins.clone(),
         dev: serving.inbox.map(|inbox| Dev {
             inbox,
             url: addresses.first_url(),

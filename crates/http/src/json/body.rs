@@ -1,8 +1,8 @@
 //! Getting the bytes of a body, and no more of them than allowed.
 
 use axum::body::Body;
-use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 
@@ -53,6 +53,21 @@ pub(crate) async fn read_body(headers: &HeaderMap, mut body: Body) -> Result<Byt
     } else {
         whole.freeze()
     })
+}
+
+/// Whether a body may be read as JSON that does not say it is: the documents of some surfaces show
+/// requests of which curl says that they are forms.
+///
+/// Not what a foreign web page had a browser send. A browser asks before it sends JSON elsewhere, and
+/// is told no; but not before it sends a form or plain text. It does say then where the page is from.
+pub(crate) fn may_be_json(headers: &HeaderMap) -> bool {
+    if wants_json(headers) {
+        return true;
+    }
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+        Some(site) => matches!(site, b"same-origin" | b"none"),
+        None => !headers.contains_key(ORIGIN),
+    }
 }
 
 /// Whether the headers say that the body is JSON: `application/json` or `application/…+json`, in UTF-8.
@@ -119,6 +134,35 @@ mod tests {
             assert!(!judged(no), "{no}");
         }
         assert!(!wants_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_body_of_another_type_is_taken_unless_a_foreign_page_sent_it() {
+        let judged = |headers: &[(&'static str, &'static str)]| {
+            let pairs = headers.iter().map(|(name, value)| {
+                let name = axum::http::HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
+            });
+            may_be_json(&pairs.collect())
+        };
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        assert!(judged(&[form]));
+        assert!(judged(&[]));
+        assert!(judged(&[
+            form,
+            ("sec-fetch-site", "same-origin"),
+            ("origin", "https://a.example")
+        ]));
+        for site in ["cross-site", "same-site", "", "same-origin, none"] {
+            assert!(!judged(&[form, ("sec-fetch-site", site)]), "{site}");
+        }
+        for origin in ["https://evil.example", "null"] {
+            assert!(!judged(&[form, ("origin", origin)]), "{origin}");
+            assert!(judged(&[
+                ("content-type", "application/json"),
+                ("origin", origin)
+            ]));
+        }
     }
 
     #[tokio::test]

@@ -217,6 +217,16 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// Ends the reading of a body that may hold more than is known here, as surfaces whose documents
+    /// forbid nothing have it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the members that were asked for, and members that come twice.
+    pub(crate) fn finish_open(mut self) -> Result<(), Vec<Fault>> {
+        self.members.clear();
+        self.finish()
+    }
+
     /// Ends the reading.
     ///
     /// # Errors

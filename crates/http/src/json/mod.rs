@@ -16,7 +16,7 @@ use std::fmt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(crate) use body::{BodyError, read_body, wants_json};
+pub(crate) use body::{BodyError, may_be_json, read_body, wants_json};
 pub(crate) use members::Members;
 
 /// One thing that is wrong with a body.

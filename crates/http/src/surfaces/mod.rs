@@ -1,3 +1,19 @@
 //! The dialects. A surface translates: its own wire types, its own error bodies, no rule.
 
+pub(crate) mod dialect;
 pub(crate) mod native;
+pub(crate) mod otp;
+pub(crate) mod trouble;
+
+use crate::app::SurfaceKind;
+use crate::mount::Mount;
+
+/// Puts a surface in place.
+pub(crate) fn mount(mount: Mount, kind: SurfaceKind) -> Mount {
+    match kind {
+        SurfaceKind::Native => native::mount(mount),
+        SurfaceKind::Otp => otp::mount(mount),
+        // Not in `SurfaceKind::ALL`, and so nowhere in a configuration.
+        SurfaceKind::Auth | SurfaceKind::Whatsapp | SurfaceKind::Uuid => mount,
+    }
+}

@@ -251,7 +251,7 @@ async fn a_lock_without_end_says_a_day() {
     let mut policy = crate::world::without_limits();
     policy.failures.in_a_row = 1;
     let world = World::with(crate::world::Setting {
-        policy,
+        policy: Some(policy),
         ..crate::world::Setting::default()
     });
     let id = world.start(PHONE).await;

@@ -25,6 +25,9 @@ fn documented() -> BTreeSet<Observed> {
     let mut all = BTreeSet::new();
     for (path, item) in document()["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
+            if operation["tags"] != json!(["native"]) {
+                continue;
+            }
             for (status, response) in operation["responses"].as_object().unwrap() {
                 let codes = &response["content"]["application/problem+json"]["examples"];
                 let one = |code: &str| {
@@ -52,7 +55,7 @@ async fn every_documented_answer_is_given_and_no_other() {
         world
     };
     let unlimited = || Setting {
-        policy: without_limits(),
+        policy: Some(without_limits()),
         ..Setting::default()
     };
     answers_of_all(&world(unlimited())).await;
@@ -321,7 +324,7 @@ async fn answers_of_broken_servers(world: &impl Fn(Setting) -> World) {
         ..without_limits()
     };
     let patient = world(Setting {
-        policy,
+        policy: Some(policy),
         ..Setting::default()
     });
     patient.start(PHONE).await;
@@ -370,7 +373,10 @@ async fn the_served_document_is_openapi_3_1_and_the_one_that_is_printed() {
     let world = World::new();
     let served = world.get("/openapi.json").await;
     assert_eq!(served.header("content-type"), "application/json");
-    assert_eq!(served.body, document());
+    let printed = document();
+    for (path, item) in served.body["paths"].as_object().unwrap() {
+        assert_eq!(&printed["paths"][path], item, "{path}");
+    }
     assert!(served.body["openapi"].as_str().unwrap().starts_with("3.1"));
     assert_eq!(
         served.body["components"]["securitySchemes"]["bearer"]["scheme"],

@@ -134,7 +134,7 @@ async fn refusals_that_last_are_kept() {
 async fn of_fifty_requests_with_one_key_exactly_one_runs() {
     let gate = Arc::new(Gate::closed());
     let world = World::with(Setting {
-        policy: crate::world::without_limits(),
+        policy: Some(crate::world::without_limits()),
         messenger: Some(gate.clone()),
         ..Setting::default()
     });

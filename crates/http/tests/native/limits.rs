@@ -150,7 +150,7 @@ impl World {
             .limits
             .retain(|limit| limit.per == watchword_core::Per::Source);
         Self::with(Setting {
-            policy,
+            policy: Some(policy),
             ..Setting::default()
         })
     }

@@ -1,7 +1,7 @@
 //! The API in this process, over core's fakes and the memory store.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use watchword_core::{
     Parts, Policy, ReplayStore, Scope, Store, VerificationId, Verifier,
 };
 use watchword_http::client_address::ClientAddress;
-use watchword_http::{App, Dev, Policies, SurfaceKind, Told, api_router};
+use watchword_http::{App, Dev, Policies, SurfaceKind, SurfaceSettings, Told, api_router};
 
 use crate::stand_ins::{KeyBox, Postbox};
 
@@ -51,7 +51,12 @@ pub struct World {
 pub struct Setting {
     pub dev: bool,
     pub expose_codes: bool,
-    pub policy: Policy,
+    /// One for all surfaces, in the place of those that their documents describe.
+    pub policy: Option<Policy>,
+    /// What a listener serves.
+    pub serves: Vec<SurfaceKind>,
+    pub surfaces: HashMap<SurfaceKind, SurfaceSettings>,
+    pub cors_origins: Vec<String>,
     pub store: Arc<dyn Store>,
     pub replays: Arc<dyn ReplayStore>,
     pub keys: KeyRing,
@@ -66,7 +71,10 @@ impl Default for Setting {
         Self {
             dev: false,
             expose_codes: false,
-            policy: Policy::default(),
+            policy: None,
+            serves: vec![SurfaceKind::Native],
+            surfaces: HashMap::new(),
+            cors_origins: Vec::new(),
             replays: store.clone(),
             store,
             keys: keys(1),
@@ -91,7 +99,7 @@ impl World {
     /// A world whose limits no test reaches by the way.
     pub fn without_limits() -> Self {
         Self::with(Setting {
-            policy: without_limits(),
+            policy: Some(without_limits()),
             ..Setting::default()
         })
     }
@@ -117,7 +125,10 @@ impl World {
             verifier: Arc::new(verifier),
             api_keys: api_keys.clone(),
             replays: setting.replays,
-            policies: Policies::new(setting.policy),
+            policies: match setting.policy {
+                Some(policy) => Policies::new(policy),
+                None => Policies::documented(),
+            },
             numbers: NumberRules {
                 default_region: None,
                 strict: true,
@@ -127,11 +138,13 @@ impl World {
                 url: "http://127.0.0.1:8080".to_owned(),
                 shutdown: CancellationToken::new(),
             }),
+            surfaces: setting.surfaces,
+            cors_origins: setting.cors_origins,
             expose_codes: setting.expose_codes,
             told: Told::default(),
         };
         let mut world = Self {
-            router: api_router(Arc::new(app), &SurfaceKind::ALL),
+            router: api_router(Arc::new(app), &setting.serves),
             clock,
             pigeon,
             postbox,

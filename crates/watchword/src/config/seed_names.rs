@@ -68,7 +68,10 @@ const NAMES: &[(&str, Meaning)] = &[
     ("EMAIL_HOST_PASSWORD", MailServer),
     ("EMAIL_USE_TLS", MailServer),
     ("EMAIL_USE_SSL", MailServer),
-    ("OTP_REQUIRE_PROVIDER_CONFIG", Unused("the surface otp")),
+    (
+        "OTP_REQUIRE_PROVIDER_CONFIG",
+        Setting(&["surfaces", "otp", "require_provider_config"], AsItIs),
+    ),
     ("ACCESS_TOKEN_EXPIRE_MINUTES", Unused("the surface auth")),
     ("SMS_TWILIO_ACCOUNT_SID", Account),
     ("SMS_TWILIO_AUTH_TOKEN", Account),

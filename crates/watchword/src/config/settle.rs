@@ -3,6 +3,7 @@
 
 mod network;
 mod routes;
+mod surfaces;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,8 +14,8 @@ use watchword_core::routing::Route;
 use watchword_core::{
     AppId, Channel, NumberRules, Policy, PolicyPatch, Region, TemplateSettings, Templates,
 };
-use watchword_http::SurfaceKind;
 use watchword_http::serve::Settings as ServeSettings;
+use watchword_http::{SurfaceKind, SurfaceSettings};
 use watchword_providers::{ProviderSettings, Secret};
 use watchword_stores::StorageUrl;
 
@@ -25,6 +26,7 @@ use super::tree::{Value, What};
 use super::{Given, Mode};
 
 pub(crate) use network::{ListenerConfig, NEVER};
+use surfaces::{run_surfaces, surface};
 
 /// Everything that a server needs to know.
 pub(crate) struct Config {
@@ -39,7 +41,12 @@ pub(crate) struct Config {
     /// The settings of the serve layer, the same on all listeners.
     pub(crate) serve: ServeSettings,
     pub(crate) policy: Policy,
+    /// The policy of each surface.
     pub(crate) surfaces: BTreeMap<SurfaceKind, Policy>,
+    /// How each surface is run beside its policy.
+    pub(crate) surface_settings: BTreeMap<SurfaceKind, SurfaceSettings>,
+    /// The origins whose web pages may read what surfaces answer.
+    pub(crate) cors_origins: Vec<String>,
     pub(crate) apps: BTreeMap<AppId, AppConfig>,
     pub(crate) templates: TemplateSettings,
     pub(crate) channels: BTreeMap<Channel, Route<String>>,
@@ -131,21 +138,25 @@ impl Settling<'_> {
         let allow_weak: bool = self.section("allow_weak_codes");
         let patch: PolicyPatch = self.section("policy");
         let policy = self.policy("policy", &patch, &Policy::default(), allow_weak);
-        let policies = self.surface_policies(&policy, &surfaces, allow_weak);
+        let policies = self.surface_policies(&patch, &surfaces, allow_weak);
+        let default_region: Option<Region> = self.section("default_region");
+        let surface_settings = run_surfaces(&surfaces, default_region);
         let providers = self.providers();
+        let listeners = self.listeners(&surfaces);
+        let channels = self.channels(&providers);
+        self.refuse_mute_surfaces(&listeners, &channels, &surfaces);
         Config {
             mode: self.mode,
             secret_keys,
-            numbers: NumberRules {
-                default_region: self.section::<Option<Region>>("default_region"),
-                strict: surfaces
-                    .get(&SurfaceKind::Native)
-                    .and_then(|surface| surface.strict_numbers)
-                    .unwrap_or(true),
-            },
+            numbers: surface_settings
+                .get(&SurfaceKind::Native)
+                .map(|settings| settings.numbers)
+                .unwrap_or_default(),
             public_url: self.public_url(),
             storage: self.storage(),
-            listeners: self.listeners(&surfaces),
+            listeners,
+            surface_settings,
+            cors_origins: self.cors_origins(),
             admin: self.admin(),
             serve: self.serve_settings(),
             apps: self.apps(&policies, allow_weak),
@@ -242,30 +253,6 @@ impl Settling<'_> {
         keys
     }
 
-    fn surface_settings(&mut self) -> BTreeMap<SurfaceKind, shape::Surface> {
-        let mut surfaces = BTreeMap::new();
-        let Some(entries) = self.root.find("surfaces").and_then(Value::as_table) else {
-            return surfaces;
-        };
-        for name in entries.keys() {
-            let path = format!("surfaces.{name}");
-            match surface(name) {
-                Ok(kind) => {
-                    let settings: shape::Surface = self.section(&path);
-                    if kind == SurfaceKind::Native && settings.require_api_key == Some(false) {
-                        self.complain(
-                            &format!("{path}.require_api_key"),
-                            "cannot be false: the native surface always needs a key outside dev mode",
-                        );
-                    }
-                    surfaces.insert(kind, settings);
-                }
-                Err(message) => self.complain(&path, message),
-            }
-        }
-        surfaces
-    }
-
     fn policy(
         &mut self,
         path: &str,
@@ -278,26 +265,6 @@ impl Settling<'_> {
             self.complain(&format!("{path}.{}", invalid.field), invalid.reason);
         }
         policy
-    }
-
-    fn surface_policies(
-        &mut self,
-        base: &Policy,
-        surfaces: &BTreeMap<SurfaceKind, shape::Surface>,
-        allow_weak: bool,
-    ) -> BTreeMap<SurfaceKind, Policy> {
-        let mut policies = BTreeMap::new();
-        for kind in SurfaceKind::ALL {
-            let policy = match surfaces.get(&kind) {
-                Some(settings) if settings.policy != PolicyPatch::default() => {
-                    let path = format!("surfaces.{kind}.policy");
-                    self.policy(&path, &settings.policy, base, allow_weak)
-                }
-                _ => base.clone(),
-            };
-            policies.insert(kind, policy);
-        }
-        policies
     }
 
     fn apps(
@@ -413,23 +380,5 @@ fn is_web_address(text: &str) -> bool {
             && url.has_host()
             && url.username().is_empty()
             && url.password().is_none()
-    })
-}
-
-/// The surface of this name.
-fn surface(name: &str) -> Result<SurfaceKind, String> {
-    const LATER: [&str; 6] = [
-        "auth",
-        "otp",
-        "whatsapp",
-        "uuid",
-        "twilio-verify",
-        "otpgateway",
-    ];
-    name.parse().map_err(|_| {
-        if LATER.contains(&name) {
-            return format!("the surface `{name}` comes in a later release; this one has native");
-        }
-        unknown("surface", name, SurfaceKind::ALL.map(SurfaceKind::as_str))
     })
 }

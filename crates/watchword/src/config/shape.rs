@@ -16,6 +16,7 @@ pub(crate) const TOP: &[&str] = &[
     "public_url",
     "trusted_proxies",
     "forwarding_header",
+    "cors_origins",
     "allow_weak_codes",
     "storage",
     "listeners",
@@ -83,6 +84,9 @@ pub(crate) struct Surface {
     pub(crate) mount: Option<String>,
     /// Whether a phone number must be able to exist, not only look like one.
     pub(crate) strict_numbers: Option<bool>,
+    /// What surface `otp` does about a channel without provider: refuse its requests, or, if false
+    /// was written, not start at all.
+    pub(crate) require_provider_config: Option<bool>,
     pub(crate) policy: PolicyPatch,
 }
 

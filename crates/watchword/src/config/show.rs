@@ -83,6 +83,7 @@ impl Page<'_> {
         self.put("public_url", url.unwrap_or_else(|| "none".to_owned()));
         self.put_given("trusted_proxies", "[]");
         self.put_given("forwarding_header", "\"X-Forwarded-For\"");
+        self.put_given("cors_origins", "[]");
         self.put_given("allow_weak_codes", "false");
         self.put("storage.url", quoted(&config.storage.url.to_string()));
         if self.root.find("storage.accounts_url").is_some() {
@@ -150,12 +151,17 @@ impl Page<'_> {
     fn policies(&mut self, config: &Config) {
         self.policy("policy", "policy", &config.policy);
         for (kind, policy) in &config.surfaces {
-            self.put_given(&format!("surfaces.{kind}.require_api_key"), "true");
             self.put_given(&format!("surfaces.{kind}.mount"), "\"\"");
-            self.put(
-                format!("surfaces.{kind}.strict_numbers"),
-                config.numbers.strict.to_string(),
-            );
+            if let Some(settings) = config.surface_settings.get(kind) {
+                let path = |setting| format!("surfaces.{kind}.{setting}");
+                let needed = settings.require_api_key.to_string();
+                self.put(path("require_api_key"), needed);
+                let strict = settings.numbers.strict.to_string();
+                self.put(path("strict_numbers"), strict);
+            }
+            if *kind == watchword_http::SurfaceKind::Otp {
+                self.put_given("surfaces.otp.require_provider_config", "none");
+            }
             self.policy(&format!("surfaces.{kind}.policy"), "policy", policy);
         }
         let apps = self.root.find("apps").and_then(|apps| match &apps.what {

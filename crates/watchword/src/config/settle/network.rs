@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use watchword_http::SurfaceKind;
 use watchword_http::client_address::{ForwardingHeader, TrustedProxies};
 use watchword_http::serve::{Settings, TlsFiles};
+use watchword_http::{Area, SurfaceKind, route_table};
 
 use super::{BTreeSet, Fault, Mode, Settling, Value, What, read, shape, surface};
 
@@ -110,10 +110,8 @@ impl Settling<'_> {
             self.complain(&format!("{path}.mount"), message);
         }
         let names = listener.surfaces.clone().unwrap_or_else(|| {
-            SurfaceKind::ALL
-                .iter()
-                .map(|kind| kind.as_str().to_owned())
-                .collect()
+            let usual = usual_surfaces(self.mode);
+            usual.map(|kind| kind.as_str().to_owned()).collect()
         });
         if names.is_empty() {
             self.complain(
@@ -135,13 +133,10 @@ impl Settling<'_> {
                 .get(&kind)
                 .and_then(|surface| surface.mount.as_deref());
             let mount = format!("{before}{}", own.unwrap_or_default());
-            if let Some((other, _)) = surfaces.iter().find(|(other, at)| {
-                // The surfaces of this release clash with none but themselves.
-                *at == mount && *other == kind
-            }) {
+            if let Some((other, taken)) = clash(kind, &mount, &surfaces) {
                 let message = format!(
-                    "`{kind}` wants the same paths as `{other}` on {}; mount one of them \
-                     elsewhere ([surfaces.{kind}] mount = \"/prefix\")",
+                    "`{kind}` and `{other}` both want {taken} on {}; mount one of them elsewhere \
+                     ([surfaces.{kind}] mount = \"/{kind}\"), or give it a listener of its own",
                     listener.bind
                 );
                 self.complain(&place, message);
@@ -259,6 +254,44 @@ impl Settling<'_> {
             TrustedProxies::none()
         })
     }
+}
+
+/// The surfaces of a listener that names none. In dev mode all that go together; else the native one:
+/// others are open to everybody, and nobody should get them who did not ask for them.
+fn usual_surfaces(mode: Mode) -> impl Iterator<Item = SurfaceKind> {
+    let usual = move |kind: &SurfaceKind| match kind {
+        SurfaceKind::Native => true,
+        SurfaceKind::Auth | SurfaceKind::Otp | SurfaceKind::Uuid => mode == Mode::Dev,
+        SurfaceKind::Whatsapp => false, // its /health is that of `uuid`
+    };
+    SurfaceKind::ALL.into_iter().filter(usual)
+}
+
+/// A surface that is there already and wants a path that `kind` wants below `mount`, and the path.
+fn clash(
+    kind: SurfaceKind,
+    mount: &str,
+    there: &[(SurfaceKind, String)],
+) -> Option<(SurfaceKind, String)> {
+    let wanted = paths(kind, mount);
+    there.iter().find_map(|(other, at)| {
+        let mut taken = paths(*other, at);
+        taken.retain(|path| wanted.contains(path));
+        Some((*other, taken.into_iter().next()?))
+    })
+}
+
+/// The paths of a surface, with every parameter under one name.
+fn paths(kind: SurfaceKind, mount: &str) -> BTreeSet<String> {
+    let table = route_table(&[kind], false);
+    let own = table.entries().iter();
+    let own = own.filter(|route| route.area == Area::Surface(kind));
+    own.map(|route| {
+        let steps = route.path.split('/');
+        let steps = steps.map(|step| if step.starts_with('{') { "{}" } else { step });
+        format!("{mount}{}", steps.collect::<Vec<_>>().join("/"))
+    })
+    .collect()
 }
 
 /// `/a/b`: what can stand before a path.

@@ -1,0 +1,208 @@
+//! What the surfaces beside the native one share: how a call comes in, and how a refusal goes out.
+//!
+//! A surface is a [`Dialect`], handlers that read a [`Call`], and one function that says every
+//! [`Trouble`] in the words of its document.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::Value;
+use tracing::Instrument as _;
+use watchword_core::{NumberRules, Policy, Scope, Terms};
+
+use super::trouble::Trouble;
+use crate::app::{App, SurfaceKind, SurfaceSettings};
+use crate::caller::{AuthenticationError, Caller};
+use crate::client_address::ClientAddress;
+use crate::json::{may_be_json, read_body};
+use crate::problem::whole_seconds;
+use crate::source::Asking;
+
+/// How a surface is called and how it refuses.
+#[derive(Clone, Copy)]
+pub(crate) struct Dialect {
+    /// Which one it is.
+    pub(crate) kind: SurfaceKind,
+    /// What its paths begin with, if all of them begin alike: what is not found below it is refused in
+    /// its words, too.
+    pub(crate) prefix: Option<&'static str>,
+    /// What the OpenAPI document says of it.
+    pub(crate) about: &'static str,
+    /// Whether the type of its requests' bodies matters. Where it does, a body that does not say that
+    /// it is JSON is taken from programs, as documents show it with curl, but not from web pages.
+    pub(crate) typed: bool,
+    /// Its words for a refusal, with the status. `Retry-After` and what the log is told are not its
+    /// business.
+    pub(crate) words: fn(&Trouble) -> (StatusCode, Value),
+}
+
+/// What a caller has to be allowed, and what has to go on when it hangs up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Task {
+    /// All of it goes on: a message may be half-way to its provider.
+    Send,
+    /// The store finishes its step by itself.
+    Check,
+}
+
+/// A call that may be made.
+pub(crate) struct Call {
+    pub(crate) app: Arc<App>,
+    pub(crate) caller: Caller,
+    pub(crate) kind: SurfaceKind,
+    /// What was asked for, below the path that the surface is mounted at.
+    #[allow(dead_code, reason = "for surfaces that take parameters from the query")]
+    pub(crate) uri: Uri,
+    pub(crate) body: Bytes,
+    client: ClientAddress,
+}
+
+impl Call {
+    /// The policy of the caller's app at this surface.
+    pub(crate) fn policy(&self) -> &Arc<Policy> {
+        self.app.policies.of(self.kind, &self.caller.app)
+    }
+
+    /// What a send under `policy` has to pay.
+    pub(crate) fn terms(&self, policy: Arc<Policy>) -> Terms {
+        Terms {
+            policy,
+            source: Some(Asking::at(self.kind, self.client, None).source),
+        }
+    }
+
+    /// How this surface is run.
+    pub(crate) fn settings(&self) -> SurfaceSettings {
+        self.app.surface(self.kind)
+    }
+
+    /// How this surface reads phone numbers.
+    pub(crate) fn numbers(&self) -> NumberRules {
+        self.settings().numbers
+    }
+}
+
+impl Dialect {
+    /// A call that sends a code.
+    pub(crate) async fn send<F>(
+        self,
+        app: Arc<App>,
+        request: Request,
+        work: impl FnOnce(Call) -> F + Send + 'static,
+    ) -> Response
+    where
+        F: Future<Output = Result<Response, Trouble>> + Send + 'static,
+    {
+        match self.admit(app, request, Task::Send).await {
+            Ok(call) => {
+                let work = async move { work(call).await.unwrap_or_else(|t| self.refuse(t)) };
+                self.finish(tokio::spawn(work.in_current_span())).await
+            }
+            Err(trouble) => self.refuse(trouble),
+        }
+    }
+
+    /// A call that checks a code.
+    pub(crate) async fn check<F>(
+        self,
+        app: Arc<App>,
+        request: Request,
+        work: impl FnOnce(Call) -> F,
+    ) -> Response
+    where
+        F: Future<Output = Result<Response, Trouble>>,
+    {
+        let answer = match self.admit(app, request, Task::Check).await {
+            Ok(call) => work(call).await,
+            Err(trouble) => Err(trouble),
+        };
+        answer.unwrap_or_else(|trouble| self.refuse(trouble))
+    }
+
+    /// Says no.
+    pub(crate) fn refuse(self, trouble: Trouble) -> Response {
+        let (status, body) = (self.words)(&trouble);
+        let mut response = json(status, &body);
+        let headers = response.headers_mut();
+        if let Some(wait) = trouble.retry_after() {
+            headers.insert(RETRY_AFTER, whole_seconds(wait).into());
+        }
+        if matches!(trouble, Trouble::Caller(_)) && status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(cause) = trouble.into_cause() {
+            response.extensions_mut().insert(cause);
+        }
+        response
+    }
+
+    async fn admit(self, app: Arc<App>, request: Request, task: Task) -> Result<Call, Trouble> {
+        let (parts, body) = request.into_parts();
+        let caller = self.caller(&app, &parts.uri, &parts.headers, task).await;
+        // Read it even where the answer does not need it: some HTTP/2 clients lose an answer that
+        // comes before they have sent their body.
+        let body = read_body(&parts.headers, body).await;
+        let caller = caller?;
+        if self.typed && !may_be_json(&parts.headers) {
+            return Err(Trouble::MediaType);
+        }
+        // Without a source there are no limits, so nothing runs.
+        let client = parts.extensions.get::<ClientAddress>().copied();
+        let client = client.ok_or(Trouble::Internal("The client's address is not known"))?;
+        Ok(Call {
+            app,
+            caller,
+            kind: self.kind,
+            uri: parts.uri,
+            body: body?,
+            client,
+        })
+    }
+
+    async fn caller(
+        self,
+        app: &App,
+        uri: &Uri,
+        headers: &HeaderMap,
+        task: Task,
+    ) -> Result<Caller, Trouble> {
+        let caller = Caller::at_surface(app, self.kind, uri, headers).await;
+        let caller = caller.map_err(|error: AuthenticationError| Trouble::Caller(error))?;
+        let scope = match task {
+            Task::Send => Scope::WriteVerifications,
+            Task::Check => Scope::CheckVerifications,
+        };
+        if caller.may(scope) {
+            Ok(caller)
+        } else {
+            Err(Trouble::Forbidden(scope))
+        }
+    }
+
+    /// Waits for what would go on without us. A panic of it is ours.
+    async fn finish(self, task: tokio::task::JoinHandle<Response>) -> Response {
+        match task.await {
+            Ok(response) => response,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => self.refuse(Trouble::Internal("The server is stopping")),
+            },
+        }
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    // Plain structs of strings and numbers: they always have a JSON form.
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
