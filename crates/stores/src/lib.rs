@@ -3,7 +3,7 @@
 //! - `memory:` keeps everything in this process ([`watchword_core::memory::MemoryStore`]).
 //! - `sqlite:FILE` is the same store with a journal in a SQLite file under it: every step is
 //!   durable before it is answered, steps that wait together become one transaction, and a start
-//!   puts everything back. API keys are ordinary rows of the same file.
+//!   puts everything back. API keys and accounts are ordinary rows of the same file.
 //!
 //! [`open`] is the door. What it returns does its own housekeeping in threads of its own until
 //! [`Opened::close`].
@@ -21,7 +21,7 @@ mod worker;
 
 pub use api_keys::MemoryApiKeys;
 pub use error::OpenError;
-pub use open::{OpenOptions, Opened, open};
-pub use sqlite::{Migrated, OLDEST_SQLITE, SqliteApiKeys, migrate};
+pub use open::{OpenOptions, Opened, open, open_accounts};
+pub use sqlite::{Migrated, OLDEST_SQLITE, SqliteAccounts, SqliteApiKeys, migrate};
 pub use stats::{Stats, StatsReader};
 pub use url::{InvalidStorageUrl, StorageUrl};

@@ -4,13 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
+use watchword_core::account::{AccountStore, MemoryAccounts};
 use watchword_core::keys::KeyRing;
 use watchword_core::memory::{MemoryStore, NoJournal};
 use watchword_core::{ApiKeyStore, Clock, ReplayStore, Store};
 
 use crate::api_keys::MemoryApiKeys;
 use crate::error::OpenError;
-use crate::sqlite::{Embedded, Settings, SqliteApiKeys};
+use crate::sqlite::{Checkpoints, Embedded, Settings, SqliteAccounts, SqliteApiKeys};
 use crate::stats::{Stats, StatsReader};
 use crate::sweeper;
 use crate::url::StorageUrl;
@@ -54,6 +55,8 @@ pub struct Opened {
     pub replays: Arc<dyn ReplayStore>,
     /// API keys.
     pub api_keys: Arc<dyn ApiKeyStore>,
+    /// Accounts.
+    pub accounts: Arc<dyn AccountStore>,
     /// Figures for metrics.
     pub stats: StatsReader,
     background: Background,
@@ -83,9 +86,10 @@ pub async fn open(url: &StorageUrl, options: OpenOptions) -> Result<Opened, Open
                 };
                 let embedded = Embedded::open(&own, settings)?;
                 let api_keys = SqliteApiKeys::open(&own)?;
-                Ok((embedded, api_keys))
+                let accounts = SqliteAccounts::open(&own, Checkpoints::Others)?;
+                Ok((embedded, api_keys, accounts))
             });
-            let (embedded, api_keys) = opened.await.map_err(|error| OpenError::Io {
+            let (embedded, api_keys, accounts) = opened.await.map_err(|error| OpenError::Io {
                 file: path.clone(),
                 source: error.into(),
             })??;
@@ -93,6 +97,7 @@ pub async fn open(url: &StorageUrl, options: OpenOptions) -> Result<Opened, Open
                 store: embedded.store(),
                 replays: embedded.replays(),
                 api_keys: Arc::new(api_keys),
+                accounts: Arc::new(accounts),
                 stats: StatsReader::new(embedded.stats()),
                 background: Background::Embedded(Box::new(embedded)),
             })
@@ -117,9 +122,29 @@ fn open_memory(options: &OpenOptions) -> Result<Opened, OpenError> {
         store: Arc::clone(&store) as Arc<dyn Store>,
         replays: store,
         api_keys: Arc::new(MemoryApiKeys::default()),
+        accounts: Arc::new(MemoryAccounts::default()),
         stats,
         background: Background::Memory(sweeper),
     })
+}
+
+/// Opens accounts by themselves, where they are kept apart from verifications
+/// (`storage.accounts_url`).
+///
+/// # Errors
+/// [`OpenError`], whose text says what to do.
+pub async fn open_accounts(url: &StorageUrl) -> Result<Arc<dyn AccountStore>, OpenError> {
+    let path = match url {
+        StorageUrl::Memory => return Ok(Arc::new(MemoryAccounts::default())),
+        StorageUrl::Sqlite(path) => path.clone(),
+    };
+    let own = path.clone();
+    let opened = spawn_blocking(move || SqliteAccounts::open(&own, Checkpoints::Own)).await;
+    let opened = opened.map_err(|error| OpenError::Io {
+        file: path,
+        source: error.into(),
+    })?;
+    Ok(Arc::new(opened?))
 }
 
 impl Opened {

@@ -1,5 +1,6 @@
 //! The embedded store: the memory store over a journal in a SQLite file.
 
+mod accounts;
 mod api_keys;
 mod checkpoint;
 mod file;
@@ -25,6 +26,8 @@ use watchword_core::keys::KeyRing;
 use watchword_core::memory::MemoryStore;
 use watchword_core::{Clock, ReplayStore, Store};
 
+pub(crate) use self::accounts::Checkpoints;
+pub use self::accounts::SqliteAccounts;
 pub use self::api_keys::SqliteApiKeys;
 pub use self::file::OLDEST_SQLITE;
 use self::file::{DatabaseFile, FileLock};

@@ -11,7 +11,10 @@ use crate::error::OpenError;
 const APPLICATION: i32 = 0x7761_7764;
 
 /// Numbered scripts; each becomes one transaction. Never changed once released.
-const SCRIPTS: [(u32, &str); 1] = [(1, include_str!("../../migrations/sqlite/001_start.sql"))];
+const SCRIPTS: [(u32, &str); 2] = [
+    (1, include_str!("../../migrations/sqlite/001_start.sql")),
+    (2, include_str!("../../migrations/sqlite/002_accounts.sql")),
+];
 
 const NEWEST: u32 = SCRIPTS[SCRIPTS.len() - 1].0;
 
