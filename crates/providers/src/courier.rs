@@ -4,19 +4,22 @@ mod lane;
 mod observer;
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
-use watchword_core::routing::{Class, Duplicates, Journey, Next, Outcome, Route, allowance};
+use watchword_core::routing::{
+    Class, Duplicates, Journey, Outcome, PassedOver, Place, Route, Step, allowance, spread,
+};
 use watchword_core::{
     AppId, Channel, Clock, Delivery, DeliveryId, Dispatch, Entropy, Envelope, Locale, Message,
     Messenger, Occasion, Templates,
 };
 
-use lane::Lane;
 pub use lane::ProviderHealth;
+use lane::{Lane, Pseudonym};
 pub use observer::{HandOver, Observer};
 
 use crate::provider::Provider;
@@ -36,7 +39,7 @@ pub struct CourierParts {
     pub duplicates: Duplicates,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Chance, for the ids of deliveries.
+    /// Chance, for the ids of deliveries and the length of waits.
     pub entropy: Arc<dyn Entropy>,
     /// Who is told of every hand-over.
     pub observer: Arc<dyn Observer>,
@@ -44,7 +47,8 @@ pub struct CourierParts {
 
 /// Hands messages to providers, in the order of the channel's route, until one takes it.
 ///
-/// The rule of what comes next is core's [`Journey`]. Dropping a dispatch gives it up; a provider
+/// The rule of what comes next is core's [`Journey`]. A dispatch lasts no longer than its deadline
+/// and the life of its code, waits for held providers among it. Dropping a dispatch gives it up; a provider
 /// that was just asked may still take the message.
 pub struct Courier {
     lanes: Vec<Arc<Lane>>,
@@ -55,6 +59,8 @@ pub struct Courier {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     observer: Arc<dyn Observer>,
+    /// The key of the names that holds know recipients by. It never leaves this process.
+    pseudonyms: RandomState,
 }
 
 impl Courier {
@@ -102,6 +108,7 @@ impl Courier {
             clock: parts.clock,
             entropy: parts.entropy,
             observer: parts.observer,
+            pseudonyms: RandomState::new(),
         })
     }
 
@@ -143,6 +150,15 @@ impl Courier {
         }
     }
 
+    /// Chance for a wait. Without any, waits are as long as they can be.
+    fn draw(&self) -> u32 {
+        let mut bytes = [0; 4];
+        match self.entropy.fill(&mut bytes) {
+            Ok(()) => u32::from_le_bytes(bytes),
+            Err(_) => u32::MAX,
+        }
+    }
+
     /// Hands over once, and writes down what came of it.
     async fn hand_over(
         &self,
@@ -152,7 +168,7 @@ impl Courier {
         deadline: Instant,
     ) -> (Outcome, Delivery) {
         let began = Instant::now();
-        let outcome = lane.send(turn, message, deadline).await;
+        let outcome = lane.send(turn, message, deadline, self.draw()).await;
         let took = began.elapsed();
         self.observer.handed_over(&HandOver {
             provider: lane.name(),
@@ -185,52 +201,61 @@ impl Messenger for Courier {
     }
 
     async fn dispatch(&self, envelope: Envelope, deadline: Duration) -> Dispatch {
-        let end = Instant::now() + deadline;
-        let mut journey = Journey::new(self.duplicates);
-        let mut deliveries = Vec::new();
-        let mut channels = Vec::with_capacity(envelope.channels.len());
+        let life = envelope.expires_at.since(self.clock.now());
+        let end = Instant::now() + deadline.min(life);
+        let to = Pseudonym(self.pseudonyms.hash_one(envelope.to.canonical()));
+        let mut stages = Vec::with_capacity(envelope.channels.len());
         for channel in &envelope.channels {
             if let Some(route) = self.routes.get(channel) {
-                channels.push((*channel, route));
+                stages.push((*channel, route.providers(&envelope.to)));
             }
         }
-        'channels: for (stage, (channel, route)) in channels.iter().enumerate() {
-            let lanes = route.providers(&envelope.to);
-            let mut message = None;
-            for (position, lane) in lanes.iter().enumerate() {
-                let left = end.saturating_duration_since(Instant::now());
-                let turn = if left.is_zero() { None } else { lane.turn() };
-                let Some(turn) = turn else {
-                    journey.passed_over(*channel);
-                    tracing::warn!(
-                        provider = lane.name(),
-                        channel = channel.as_str(),
-                        reason = if left.is_zero() {
-                            "deadline"
-                        } else {
-                            "breaker"
-                        },
-                        "provider passed over"
-                    );
-                    continue;
-                };
-                // Without an id of its own, a hand-over could not be told from another.
-                let Ok(id) = DeliveryId::generate(&*self.entropy) else {
-                    journey.passed_over(*channel);
-                    break 'channels;
-                };
-                let message = message.get_or_insert_with(|| self.message(&envelope, *channel));
-                message.delivery_id = id.0;
-                let another_waits = position + 1 < lanes.len() || stage + 1 < channels.len();
-                let allowed = allowance(lane.timeout(), left, another_waits);
-                let until = Instant::now() + allowed;
-                let (outcome, delivery) = self.hand_over(lane, turn, message, until).await;
-                deliveries.push(delivery);
-                match journey.after(*channel, &outcome) {
-                    Next::Stop => break 'channels,
-                    Next::Provider => {}
-                    Next::Channel => break,
+        let way: Vec<_> = stages
+            .iter()
+            .map(|(on, lanes)| (*on, lanes.len()))
+            .collect();
+        let at = |place: Place| &stages[place.stage].1[place.position];
+        let mut journey = Journey::new(self.duplicates, &way);
+        let mut deliveries = Vec::new();
+        let mut rendered: Option<Message> = None;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match journey.step(left, |place| at(place).readiness(to)) {
+                Step::Ask {
+                    place,
+                    another_waits,
+                } => {
+                    let (channel, lane) = (stages[place.stage].0, at(place));
+                    let Some(turn) = lane.turn(to) else {
+                        journey.passed_over(place);
+                        observer::passed_over(lane, channel, PassedOver::Breaker);
+                        continue;
+                    };
+                    // Without an id of its own, a hand-over could not be told from another.
+                    let Ok(id) = DeliveryId::generate(&*self.entropy) else {
+                        journey.passed_over(place);
+                        break;
+                    };
+                    let mut message = match rendered.take() {
+                        Some(message) if message.channel == channel => message,
+                        _ => self.message(&envelope, channel),
+                    };
+                    message.delivery_id = id.0;
+                    let until = Instant::now() + allowance(lane.timeout(), left, another_waits);
+                    let (outcome, delivery) = self.hand_over(lane, turn, &message, until).await;
+                    deliveries.push(delivery);
+                    journey.after(place, &outcome);
+                    rendered = Some(message);
                 }
+                Step::PassOver { place, why } => {
+                    observer::passed_over(at(place), stages[place.stage].0, why);
+                }
+                Step::Wait(wait) => {
+                    // The text gives the lifetime, which is shorter afterwards.
+                    rendered = None;
+                    tokio::time::sleep(spread(wait, self.draw())).await;
+                }
+                Step::Stop => break,
             }
         }
         Dispatch {

@@ -27,6 +27,9 @@ const PASSWORD: &str = "hunter2";
 const SID: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "t0ken-in-the-url";
 
+/// A wait that nobody keeps within a dispatch.
+const SLOW: &str = "429 Slow\r\nretry-after: 600";
+
 /// A subscriber that keeps everything it is told, at every level, by everybody.
 #[derive(Clone, Default)]
 struct Everything(Arc<Mutex<String>>);
@@ -156,7 +159,7 @@ async fn no_log_delivery_outcome_or_health_holds_a_secret() {
     let mut builder = Builder::new(Arc::clone(&clock), None);
     let mut providers = Vec::new();
     let (mut hooks, mut mails) = (Vec::new(), Vec::new());
-    for status in ["400 Bad", "401 No", "429 Slow", "500 Oops"] {
+    for status in ["400 Bad", "401 No", SLOW, "500 Oops"] {
         let port = echoing_http(status).await;
         let url = format!("http://127.0.0.1:{port}/{TOKEN}");
         let toml = format!("kind = 'webhook'\nurl = '{url}'\nsecret = '{KEY}'");
@@ -181,7 +184,7 @@ async fn no_log_delivery_outcome_or_health_holds_a_secret() {
     // Providers with an API of their own: they get everything back that they sent.
     let twilio = format!("account_sid = '{SID}'\nauth_token = '{PASSWORD}'\nfrom = '+12015550100'");
     let mut routes = BTreeMap::from([(Channel::Sms, hooks), (Channel::Email, mails)]);
-    for status in ["400 Bad", "401 No", "429 Slow", "500 Oops"] {
+    for status in ["400 Bad", "401 No", SLOW, "500 Oops"] {
         for (kind, more, channel) in [
             ("twilio-sms", twilio.clone(), Channel::Sms),
             (

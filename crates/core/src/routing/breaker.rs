@@ -14,8 +14,9 @@ pub enum Signal {
     Failed,
     /// An operator has to act: asking again would be in vain.
     Broken,
-    /// It asks to be left alone for a while.
-    Rest(Duration),
+    /// It says that it is asked too often. That is no fault of its own and no proof that it is well:
+    /// a [`Hold`](super::Hold) leaves it alone, and the breaker stays as it is.
+    Paced,
     /// The hand-over was given up before it had an outcome.
     Abandoned,
 }
@@ -62,7 +63,8 @@ enum State {
 
 /// Opens at five failures in a row, or when half of at least twenty hand-overs within 30 s failed,
 /// or at once when an operator has to act. After a pause one probe goes out; if it fails, the pause
-/// doubles, and any answer closes the breaker.
+/// doubles, and any answer closes the breaker. "Too fast" is neither failure nor answer, however
+/// often it comes: after it the next one may probe at once, as far as the breaker is concerned.
 #[derive(Clone, Debug)]
 pub struct Breaker {
     state: State,
@@ -85,7 +87,7 @@ impl Breaker {
     pub const FIRST_PAUSE: Duration = Duration::from_secs(5);
     /// The first pause when an operator has to act.
     pub const BROKEN_PAUSE: Duration = Duration::from_secs(30);
-    /// The longest pause, and the longest rest that a provider is granted.
+    /// The longest pause.
     pub const LONGEST_PAUSE: Duration = Duration::from_mins(5);
     /// A probe without an outcome after so long is taken for lost.
     pub const LOST_PROBE: Duration = Duration::from_mins(2);
@@ -102,13 +104,23 @@ impl Breaker {
         }
     }
 
+    /// Whether somebody who asked for leave now would get it.
+    #[must_use]
+    pub fn admits(&self, now: Duration) -> bool {
+        match self.state {
+            State::Closed => true,
+            State::Open { until } => now >= until,
+            State::Probing { since } => now >= since + Self::LOST_PROBE,
+        }
+    }
+
     /// Asks for leave; `None` when the provider is not to be asked now.
     pub fn permit(&mut self, now: Duration) -> Option<Permit> {
-        match self.state {
-            State::Closed => {}
-            State::Open { until } if now < until => return None,
-            State::Probing { since } if now < since + Self::LOST_PROBE => return None,
-            State::Open { .. } | State::Probing { .. } => self.enter(State::Probing { since: now }),
+        if !self.admits(now) {
+            return None;
+        }
+        if self.state != State::Closed {
+            self.enter(State::Probing { since: now });
         }
         Some(Permit {
             generation: self.generation,
@@ -141,7 +153,7 @@ impl Breaker {
 
     fn record_closed(&mut self, signal: Signal, now: Duration) {
         match signal {
-            Signal::Abandoned => {}
+            Signal::Paced | Signal::Abandoned => {}
             Signal::Answered => {
                 self.in_a_row = 0;
                 self.window.count(now, false);
@@ -159,7 +171,6 @@ impl Breaker {
                 self.pause = Self::BROKEN_PAUSE;
                 self.open(now, self.pause);
             }
-            Signal::Rest(span) => self.open(now, span.min(Self::LONGEST_PAUSE)),
         }
     }
 
@@ -175,9 +186,8 @@ impl Breaker {
                 self.pause = (self.pause * 2).min(Self::LONGEST_PAUSE);
                 self.open(now, self.pause);
             }
-            Signal::Rest(span) => self.open(now, span.min(Self::LONGEST_PAUSE)),
             // The next one may probe at once.
-            Signal::Abandoned => self.open(now, Duration::ZERO),
+            Signal::Paced | Signal::Abandoned => self.open(now, Duration::ZERO),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What comes next after an outcome, and how a dispatch ended.
+//! Who is asked next, whether waiting is worth it, and how a dispatch ended.
 
 use std::time::Duration;
 
@@ -30,73 +30,238 @@ pub enum Duplicates {
     Once,
 }
 
+/// The least time that an ask after a wait must be left with: a shorter one would end in an answer
+/// that is lost more often than in one that is read.
+pub const LEAST_TURN: Duration = Duration::from_secs(1);
+
+/// A wait as one of many keeps it who wait for the same provider: up to an eighth longer, half a
+/// second at most, as `draw` (of all values alike) says.
+#[must_use]
+pub fn spread(wait: Duration, draw: u32) -> Duration {
+    let most = (wait / 8).min(LEAST_TURN / 2);
+    wait + most.mul_f64(f64::from(draw) / f64::from(u32::MAX))
+}
+
+/// A provider on the way: which channel of the way, and which provider of that channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The channel, counted from 0.
+    pub stage: usize,
+    /// The provider within the channel, counted from 0.
+    pub position: usize,
+}
+
+/// Whether a provider can be asked now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can.
+    Ready,
+    /// It asked to be left alone, or left alone about this recipient, for so long yet.
+    Held(Duration),
+    /// Its breaker is open.
+    Closed,
+}
+
+/// Why a provider was not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassedOver {
+    /// No time was left.
+    Deadline,
+    /// Its breaker is open.
+    Breaker,
+    /// It asked to be left alone. It may be asked later, when nobody else took the message.
+    Hold,
+}
+
+impl PassedOver {
+    /// The name in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::Breaker => "breaker",
+            Self::Hold => "hold",
+        }
+    }
+}
+
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Nothing: it is done, or nothing more may be tried.
+pub enum Step {
+    /// Ask this provider, and say with [`Journey::after`] what came of it.
+    Ask {
+        /// Which one.
+        place: Place,
+        /// Whether another one could take its turn if it takes too long, see [`allowance`].
+        another_waits: bool,
+    },
+    /// This provider was not asked; there is another step.
+    PassOver {
+        /// Which one.
+        place: Place,
+        /// Why not.
+        why: PassedOver,
+    },
+    /// Nobody else can be asked, and somebody can again after so long: wait, then take a step.
+    Wait(Duration),
+    /// It is done, or nothing more may be tried.
     Stop,
-    /// The next provider of the same channel; after the last one, the next channel.
-    Provider,
-    /// The next channel, whatever providers this one has left.
-    Channel,
 }
 
 /// The way of one message past channels and providers.
+///
+/// First every provider has its turn, in order, without any waiting. Those that are held are left
+/// out then. If that was in vain, the ones that were held or said "too fast" are waited for, the
+/// shortest wait first, as long as [`LEAST_TURN`] is left after it. Nobody is waited for once an
+/// answer was lost: the message may have arrived.
 #[derive(Clone, Debug)]
 pub struct Journey {
     duplicates: Duplicates,
     lost_answers: u32,
     accepted: Option<Channel>,
     maybe: Option<Channel>,
-    /// Whether each channel that was tried or passed over refused the recipient.
-    channels: Vec<(Channel, bool)>,
+    stages: Vec<Stage>,
+    refused: bool,
+    over: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Stage {
+    channel: Channel,
+    turns: Vec<Turn>,
+    /// Whether a provider of it was asked or passed over.
+    visited: bool,
     refused: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It has not come yet.
+    Ahead,
+    /// It was asked so many times, and may be asked once its hold ends.
+    Again(u32),
+    Done,
+}
+
 impl Journey {
-    /// A journey that has not begun.
+    /// One dispatch asks a provider no oftener, however short the waits that it asks for.
+    pub const MOST_TURNS: u32 = 6;
+
+    /// A journey that has not begun, along channels with so many providers each.
     #[must_use]
-    pub const fn new(duplicates: Duplicates) -> Self {
+    pub fn new(duplicates: Duplicates, way: &[(Channel, usize)]) -> Self {
+        let stages = way.iter().map(|(channel, providers)| Stage {
+            channel: *channel,
+            turns: vec![Turn::Ahead; *providers],
+            visited: false,
+            refused: false,
+        });
         Self {
             duplicates,
             lost_answers: 0,
             accepted: None,
             maybe: None,
-            channels: Vec::new(),
+            stages: stages.collect(),
             refused: false,
+            over: false,
         }
     }
 
-    /// Takes note of an outcome and says what comes next.
-    pub fn after(&mut self, channel: Channel, outcome: &Outcome) -> Next {
-        self.visit(channel, outcome.class().refuses_recipient());
+    /// Takes a step, with so much time left.
+    pub fn step(&mut self, left: Duration, readiness: impl Fn(Place) -> Readiness) -> Step {
+        if self.over {
+            return Step::Stop;
+        }
+        let ahead = self.places(|turn| turn == Turn::Ahead);
+        if let Some((&place, behind)) = ahead.split_first() {
+            let why = match readiness(place) {
+                _ if left.is_zero() => PassedOver::Deadline,
+                Readiness::Closed => PassedOver::Breaker,
+                Readiness::Held(_) => PassedOver::Hold,
+                Readiness::Ready => {
+                    let another_waits = behind.iter().any(|other| match readiness(*other) {
+                        Readiness::Ready => true,
+                        Readiness::Held(wait) => wait <= PATIENCE,
+                        Readiness::Closed => false,
+                    });
+                    return Step::Ask {
+                        place,
+                        another_waits,
+                    };
+                }
+            };
+            self.visit(place);
+            self.stages[place.stage].turns[place.position] = match why {
+                PassedOver::Hold => Turn::Again(0),
+                PassedOver::Deadline | PassedOver::Breaker => Turn::Done,
+            };
+            return Step::PassOver { place, why };
+        }
+        if self.lost_answers > 0 {
+            return Step::Stop;
+        }
+        let soonest = self
+            .places(|turn| matches!(turn, Turn::Again(_)))
+            .into_iter()
+            .filter_map(|place| match readiness(place) {
+                Readiness::Ready => Some((Duration::ZERO, place)),
+                Readiness::Held(wait) => Some((wait, place)),
+                Readiness::Closed => None,
+            })
+            .min();
+        match soonest {
+            Some((wait, place)) if wait.is_zero() && !left.is_zero() => Step::Ask {
+                place,
+                another_waits: false,
+            },
+            Some((wait, _)) if !wait.is_zero() && wait.saturating_add(LEAST_TURN) <= left => {
+                Step::Wait(wait)
+            }
+            _ => Step::Stop,
+        }
+    }
+
+    /// Takes note of what came of asking a provider.
+    pub fn after(&mut self, place: Place, outcome: &Outcome) {
+        self.visit(place);
         self.refused |= outcome.is_refusal();
+        let stage = &mut self.stages[place.stage];
+        let turn = &mut stage.turns[place.position];
+        let asked = match *turn {
+            Turn::Again(asked) => asked + 1,
+            Turn::Ahead | Turn::Done => 1,
+        };
+        *turn = Turn::Done;
         match outcome.class() {
             Class::Accepted { .. } => {
-                self.accepted = self.accepted.or(Some(channel));
-                Next::Stop
+                self.accepted = self.accepted.or(Some(stage.channel));
+                self.over = true;
             }
-            Class::InvalidRecipient | Class::BlockedRecipient => Next::Channel,
-            Class::Rejected
-            | Class::Throttled { .. }
+            Class::InvalidRecipient | Class::BlockedRecipient => {
+                stage.refused = true;
+                stage.turns.fill(Turn::Done);
+            }
+            Class::Throttled { .. } if asked < Self::MOST_TURNS => *turn = Turn::Again(asked),
+            Class::Throttled { .. }
+            | Class::Rejected
             | Class::Unavailable
             | Class::Misconfigured
-            | Class::Expired => Next::Provider,
+            | Class::Expired => {}
             Class::Unknown => {
-                self.maybe = self.maybe.or(Some(channel));
+                self.maybe = self.maybe.or(Some(stage.channel));
                 self.lost_answers += 1;
-                match self.duplicates {
-                    Duplicates::Once if self.lost_answers == 1 => Next::Provider,
-                    Duplicates::Once | Duplicates::Never => Next::Stop,
-                }
+                self.over = match self.duplicates {
+                    Duplicates::Once => self.lost_answers > 1,
+                    Duplicates::Never => true,
+                };
             }
         }
     }
 
-    /// Takes note that a provider of this channel was not asked: its breaker is open, or no time
-    /// was left.
-    pub fn passed_over(&mut self, channel: Channel) {
-        self.visit(channel, false);
+    /// Takes note that a provider could not be asked after all, because its breaker opened.
+    pub fn passed_over(&mut self, place: Place) {
+        self.visit(place);
+        self.stages[place.stage].turns[place.position] = Turn::Done;
     }
 
     /// How it ended.
@@ -108,22 +273,28 @@ impl Journey {
         if !self.refused {
             return Verdict::Unavailable;
         }
-        if self.channels.iter().all(|(_, refused)| *refused) {
+        let mut visited = self.stages.iter().filter(|stage| stage.visited);
+        if visited.all(|stage| stage.refused) {
             Verdict::Refused
         } else {
             Verdict::Declined
         }
     }
 
-    fn visit(&mut self, channel: Channel, refuses: bool) {
-        match self
-            .channels
-            .iter_mut()
-            .find(|(known, _)| *known == channel)
-        {
-            Some((_, refused)) => *refused |= refuses,
-            None => self.channels.push((channel, refuses)),
+    fn visit(&mut self, place: Place) {
+        self.stages[place.stage].visited = true;
+    }
+
+    fn places(&self, which: impl Fn(Turn) -> bool) -> Vec<Place> {
+        let mut found = Vec::new();
+        for (stage, at) in self.stages.iter().enumerate() {
+            for (position, turn) in at.turns.iter().enumerate() {
+                if which(*turn) {
+                    found.push(Place { stage, position });
+                }
+            }
         }
+        found
     }
 }
 

@@ -23,7 +23,8 @@ pub enum Class {
     BlockedRecipient,
     /// Refused for good for another reason: content, policy, fraud guard, country.
     Rejected,
-    /// Too fast.
+    /// Too fast: for everybody, or, where the outcome is [about this
+    /// recipient](Outcome::about_recipient), to this one only.
     Throttled {
         /// How long the provider wants to be left alone, if it says so.
         retry_after: Option<Duration>,
@@ -194,12 +195,8 @@ impl Outcome {
             | Class::BlockedRecipient
             | Class::Rejected
             | Class::Expired => Signal::Answered,
-            Class::Throttled {
-                retry_after: Some(pause),
-            } => Signal::Rest(pause),
-            Class::Throttled { retry_after: None } | Class::Unavailable | Class::Unknown => {
-                Signal::Failed
-            }
+            Class::Throttled { .. } => Signal::Paced,
+            Class::Unavailable | Class::Unknown => Signal::Failed,
             Class::Misconfigured => Signal::Broken,
         }
     }

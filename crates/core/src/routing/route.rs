@@ -98,6 +98,33 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_prefix_wins_in_whatever_order_they_were_given() {
+        let prefixes = ["+1", "+16", "+168", "+1684", "+4", "+49"];
+        for turn in 0..prefixes.len() {
+            let mut given = prefixes;
+            given.rotate_left(turn);
+            let route = given
+                .into_iter()
+                .try_fold(Route::new(vec!["+"]), |route, prefix| {
+                    route.with_prefix(prefix, vec![prefix])
+                })
+                .unwrap();
+            for (to, chosen) in [
+                ("+16846335555", "+1684"),
+                ("+16833335555", "+168"),
+                ("+16133335555", "+16"),
+                ("+12015550123", "+1"),
+                ("+4915112345678", "+49"),
+                ("+447700900123", "+4"),
+                ("+33612345678", "+"),
+            ] {
+                let providers = route.providers(&Recipient::from_canonical(to));
+                assert_eq!(providers, [chosen], "{to}");
+            }
+        }
+    }
+
+    #[test]
     fn a_prefix_is_a_plus_and_a_few_digits_once() {
         for odd in ["49", "+", "+12345678", "+4 9", "+4x", ""] {
             let route = Route::new(vec![1]).with_prefix(odd, vec![2]);

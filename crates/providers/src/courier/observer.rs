@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use watchword_core::routing::{Class, Outcome};
+use watchword_core::routing::{Class, Outcome, PassedOver};
 use watchword_core::{Channel, Message};
 
 use super::lane::Lane;
@@ -58,4 +58,14 @@ pub(super) fn log(lane: &Lane, message: &Message, outcome: &Outcome, took: Durat
         Class::Misconfigured => write!(error, "the provider needs an operator"),
         _ => write!(warn, "message not accepted"),
     }
+}
+
+/// Writes to the log that a provider was not asked.
+pub(super) fn passed_over(lane: &Lane, channel: Channel, why: PassedOver) {
+    tracing::warn!(
+        provider = lane.name(),
+        channel = channel.as_str(),
+        reason = why.as_str(),
+        "provider passed over"
+    );
 }

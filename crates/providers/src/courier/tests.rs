@@ -1,7 +1,9 @@
 //! The courier against providers that are told what to answer.
 
+mod deadline;
 mod failover;
 mod health;
+mod throttling;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +23,8 @@ enum Told {
     Answer(Outcome),
     AnswerAfter(Duration, Outcome),
     Hang,
+    /// These in turn, then `accepted`.
+    Each(Vec<Outcome>),
 }
 
 /// What a provider was given.
@@ -29,6 +33,7 @@ struct Given {
     provider: &'static str,
     channel: Channel,
     code: String,
+    text: String,
     id: uuid::Uuid,
 }
 
@@ -45,6 +50,11 @@ struct Puppet {
 impl Puppet {
     fn tell(&self, told: Told) {
         *self.told.lock() = Some(told);
+    }
+
+    /// Says "too fast" once, then takes what it gets.
+    fn throttle_once(&self, retry_after: Option<Duration>) {
+        self.tell(Told::Each(vec![of(Class::Throttled { retry_after })]));
     }
 
     fn answer(&self, class: Class) {
@@ -75,11 +85,16 @@ impl Provider for Puppet {
             provider: self.name,
             channel: message.channel,
             code: message.code.expose().to_owned(),
+            text: message.text.expose().to_owned(),
             id: message.delivery_id,
         });
-        let told = self.told.lock().clone();
+        let told = match &mut *self.told.lock() {
+            Some(Told::Each(outcomes)) if outcomes.is_empty() => None,
+            Some(Told::Each(outcomes)) => Some(Told::Answer(outcomes.remove(0))),
+            told => told.clone(),
+        };
         match told {
-            None => Outcome::accepted(Some("m-1")),
+            None | Some(Told::Each(_)) => Outcome::accepted(Some("m-1")),
             Some(Told::Answer(outcome)) => outcome,
             Some(Told::AnswerAfter(span, outcome)) => {
                 tokio::time::sleep(span).await;

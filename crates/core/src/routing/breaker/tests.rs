@@ -88,17 +88,32 @@ fn what_an_operator_has_to_mend_opens_it_at_once() {
 }
 
 #[test]
-fn a_provider_that_asks_for_a_rest_gets_it_and_no_more_than_five_minutes() {
+fn a_provider_that_is_asked_too_often_is_neither_failing_nor_well() {
     let mut breaker = Breaker::new();
-    ask(&mut breaker, Signal::Rest(s(7)), T0);
-    assert!(breaker.permit(T0 + s(6)).is_none());
-    assert!(ask(&mut breaker, Signal::Answered, T0 + s(7)));
-    assert_eq!(breaker.state(T0 + s(7)), BreakerState::Closed);
-    ask(&mut breaker, Signal::Rest(s(1_000_000)), T0 + s(7));
+    for _ in 0..100 {
+        assert!(ask(&mut breaker, Signal::Paced, T0));
+    }
+    assert_eq!(breaker.state(T0), BreakerState::Closed);
+    // It does not make good what failed before.
+    for signal in [Signal::Failed; 4] {
+        ask(&mut breaker, signal, T0);
+    }
+    ask(&mut breaker, Signal::Paced, T0);
+    ask(&mut breaker, Signal::Failed, T0);
+    assert!(matches!(breaker.state(T0), BreakerState::Open { .. }));
+
+    // A probe that is answered so neither closes the breaker nor doubles its pause.
+    let now = T0 + Breaker::FIRST_PAUSE;
+    assert!(ask(&mut breaker, Signal::Paced, now));
+    let at_once = BreakerState::Open {
+        retry_in: Duration::ZERO,
+    };
+    assert_eq!(breaker.state(now), at_once);
+    assert!(ask(&mut breaker, Signal::Failed, now));
     assert_eq!(
-        breaker.state(T0 + s(7)),
+        breaker.state(now),
         BreakerState::Open {
-            retry_in: Breaker::LONGEST_PAUSE
+            retry_in: Breaker::FIRST_PAUSE * 2
         }
     );
 }
@@ -196,7 +211,7 @@ proptest! {
                 Signal::Answered,
                 Signal::Failed,
                 Signal::Broken,
-                Signal::Rest(Duration::from_millis(wait)),
+                Signal::Paced,
                 Signal::Abandoned,
             ][usize::from(what - 1)];
             if let Some(permit) = out.pop() {

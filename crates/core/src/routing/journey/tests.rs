@@ -1,3 +1,5 @@
+mod matrix;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -30,42 +32,44 @@ fn all() -> Vec<Outcome> {
     ]
 }
 
-#[test]
-fn every_outcome_has_its_next_step() {
-    for (outcome, once, never) in [
-        (Outcome::accepted(None), Next::Stop, Next::Stop),
-        (of(Class::InvalidRecipient), Next::Channel, Next::Channel),
-        (of(Class::BlockedRecipient), Next::Channel, Next::Channel),
-        (of(Class::Rejected), Next::Provider, Next::Provider),
-        (throttled(), Next::Provider, Next::Provider),
-        (of(Class::Unavailable), Next::Provider, Next::Provider),
-        (of(Class::Misconfigured), Next::Provider, Next::Provider),
-        (of(Class::Expired), Next::Provider, Next::Provider),
-        (of(Class::Unknown), Next::Provider, Next::Stop),
-    ] {
-        let mut journey = Journey::new(Duplicates::Once);
-        assert_eq!(journey.after(SMS, &outcome), once, "{outcome}");
-        let mut journey = Journey::new(Duplicates::Never);
-        assert_eq!(journey.after(SMS, &outcome), never, "{outcome}");
-    }
-}
+/// The first provider of the first channel.
+const FIRST: Place = Place {
+    stage: 0,
+    position: 0,
+};
 
 #[test]
 fn a_second_lost_answer_ends_the_dispatch() {
-    let mut journey = Journey::new(Duplicates::Once);
-    assert_eq!(journey.after(SMS, &of(Class::Unknown)), Next::Provider);
-    assert_eq!(journey.after(SMS, &of(Class::Unknown)), Next::Stop);
+    let mut journey = Journey::new(Duplicates::Once, &[(SMS, 3)]);
+    for position in 0..2 {
+        let place = Place { stage: 0, position };
+        let step = journey.step(PATIENCE, |_| Readiness::Ready);
+        assert!(matches!(step, Step::Ask { place: asked, .. } if asked == place));
+        journey.after(place, &of(Class::Unknown));
+    }
+    assert_eq!(journey.step(PATIENCE, |_| Readiness::Ready), Step::Stop);
     assert_eq!(journey.verdict(), Verdict::Taken(SMS));
 }
 
+/// Takes note of what happened, one provider each.
 fn verdict(way: &[(Channel, Option<Outcome>)]) -> Verdict {
-    let mut journey = Journey::new(Duplicates::Once);
-    for (channel, outcome) in way {
+    let mut stages: Vec<(Channel, usize)> = Vec::new();
+    let mut places = Vec::new();
+    for (channel, _) in way {
+        let known = stages.iter().position(|(known, _)| known == channel);
+        let stage = known.unwrap_or_else(|| {
+            stages.push((*channel, 0));
+            stages.len() - 1
+        });
+        let position = stages[stage].1;
+        places.push(Place { stage, position });
+        stages[stage].1 += 1;
+    }
+    let mut journey = Journey::new(Duplicates::Once, &stages);
+    for (place, (_, outcome)) in places.into_iter().zip(way) {
         match outcome {
-            Some(outcome) => {
-                journey.after(*channel, outcome);
-            }
-            None => journey.passed_over(*channel),
+            Some(outcome) => journey.after(place, outcome),
+            None => journey.passed_over(place),
         }
     }
     journey.verdict()
