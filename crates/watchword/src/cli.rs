@@ -26,6 +26,8 @@ pub(crate) enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look whether everything that codes need is there, without sending one to anybody
+    Doctor(Doctor),
     /// Make a fresh secret key
     Keygen,
     /// Make, list and revoke API keys, whether or not a server is running
@@ -105,6 +107,18 @@ pub(crate) enum ConfigCommand {
     Show(File),
 }
 
+#[derive(Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// Print one JSON document in place of lines
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How long one question to a provider may take
+    #[arg(long, value_name = "TIME", value_parser = span::parse, default_value = "5s")]
+    pub(crate) timeout: Duration,
+}
+
 /// Where API keys are kept.
 #[derive(Args)]
 pub(crate) struct KeyStore {
@@ -164,15 +178,23 @@ pub(crate) struct Server {
 pub(crate) struct Send {
     /// A phone number or an email address
     pub(crate) to: String,
-    /// How it travels: whatsapp, sms, email or voice [default: by the kind of recipient]
-    #[arg(long, value_parser = channel)]
-    pub(crate) channel: Option<Channel>,
+    /// How it travels: whatsapp, sms, email or voice; several in the order tried [default: by the
+    /// kind of recipient]
+    #[arg(long, value_parser = channel, value_delimiter = ',')]
+    pub(crate) channel: Vec<Channel>,
     /// What the code authorises
     #[arg(long)]
     pub(crate) purpose: Option<String>,
     /// The language of the message, such as pt-BR
     #[arg(long)]
     pub(crate) locale: Option<String>,
+    /// Follow its deliveries for so long at most, such as 30s [default: 30s on a terminal, else
+    /// not at all]
+    #[arg(long, value_name = "TIME", value_parser = span::parse, conflicts_with = "no_wait")]
+    pub(crate) wait: Option<Duration>,
+    /// Do not follow its deliveries
+    #[arg(long)]
+    pub(crate) no_wait: bool,
     #[command(flatten)]
     pub(crate) server: Server,
 }

@@ -3,6 +3,7 @@
 mod apikey;
 mod client;
 mod dev;
+mod doctor;
 mod inspect;
 mod serve;
 mod trial;
@@ -28,6 +29,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(&args),
         Command::Config(ConfigCommand::Check(file)) => inspect::check(&file),
         Command::Config(ConfigCommand::Show(file)) => inspect::show(&file),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Keygen => keygen(),
         Command::Apikey(command) => apikey::run(command),
         Command::Send(args) => client::send(&args),

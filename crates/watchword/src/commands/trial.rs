@@ -15,6 +15,15 @@ use crate::telemetry::chain;
 /// Does what a start does and can be done beside a running server: makes the providers, reads the
 /// certificates, looks for the folder of the database.
 pub(super) fn try_out(config: &Config, given: &Given) -> Result<(), Failure> {
+    let faults = faults(config, given)?;
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(faults.into())
+}
+
+/// What a start would be refused for.
+pub(super) fn faults(config: &Config, given: &Given) -> Result<Vec<Fault>, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let mut faults = Vec::new();
@@ -47,12 +56,9 @@ pub(super) fn try_out(config: &Config, given: &Given) -> Result<(), Failure> {
             faults.push(Fault::at("storage.url", message));
         }
     }
-    if faults.is_empty() {
-        return Ok(());
-    }
     let faults = faults.into_iter().map(|fault| {
         let origin = given.root.find(&fault.path).map(|value| &value.origin);
         fault.from(origin)
     });
-    Err(faults.collect::<Vec<_>>().into())
+    Ok(faults.collect())
 }

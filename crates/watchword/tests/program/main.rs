@@ -10,6 +10,8 @@ mod api_keys;
 mod configuration;
 mod crashes;
 mod dev_mode;
+mod doctor;
+mod follow;
 mod leaks;
 mod mail;
 mod refusals;
