@@ -2,6 +2,7 @@
 //!
 //! Sources: Gupshup's pages on templates and on error codes.
 
+mod callback;
 mod codes;
 mod probe;
 
@@ -17,6 +18,9 @@ use watchword_core::routing::{Class, Detail, Outcome};
 use watchword_core::{Channel, Message, Timestamp, span};
 use zeroize::Zeroizing;
 
+use callback::GupshupCallbacks;
+
+use crate::callback::CallbackReader;
 use crate::http::meaning::{is_success, number, refusal, unreadable};
 use crate::http::{Call, HttpKind, Reply};
 use crate::language::{ByLanguage, Languages, OneOrMany};
@@ -44,7 +48,8 @@ pub struct GupshupSettings {
     /// well: `["{code}", "{code}"]`.
     #[serde(default)]
     pub params: Option<OneOrMany>,
-    /// What callbacks have to bring, because Gupshup does not sign them.
+    /// What callbacks have to bring, because Gupshup does not sign them: 16 signs or more. While it
+    /// is replaced, both with a space between.
     #[serde(default)]
     pub callback_token: Option<Secret>,
     /// Where the API is; `https://api.gupshup.io` unless given. One that ends in `/msg` is taken as
@@ -64,6 +69,7 @@ pub(crate) struct GupshupWhatsapp {
     app_name: String,
     template: Languages,
     params: Vec<String>,
+    callbacks: Option<GupshupCallbacks>,
 }
 
 impl GupshupSettings {
@@ -91,11 +97,7 @@ impl GupshupSettings {
                 "have braces around something else than code",
             ));
         }
-        let given = self.callback_token.as_ref();
-        if given.is_some_and(|token| token.expose().trim().is_empty()) {
-            let wrong = "is empty; leave it out, or give it";
-            return Err(fault("callback_token", wrong));
-        }
+        let callbacks = self.callback_token.as_ref().map(GupshupCallbacks::read);
         let is_id = |text: &str| {
             let sign = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
             let fits = (1..=128).contains(&text.len()) && text.bytes().all(sign);
@@ -113,6 +115,7 @@ impl GupshupSettings {
             app_name: plain("app_name", &self.app_name)?.to_owned(),
             template: Languages::read("template_id", &self.template_id, is_id)?,
             params,
+            callbacks: callbacks.transpose()?,
         })
     }
 }
@@ -193,6 +196,16 @@ impl HttpKind for GupshupWhatsapp {
 
     fn learn(&self, question: &Question, _reply: &Reply, _facts: &Facts) -> Learned {
         probe::learn(question)
+    }
+
+    fn callbacks(&self) -> Option<&dyn CallbackReader> {
+        let callbacks = self.callbacks.as_ref()?;
+        Some(callbacks)
+    }
+
+    /// Nothing of ours goes along with a message, so nothing of ours comes back.
+    fn tracks_by_message_id(&self) -> bool {
+        self.callbacks.is_some()
     }
 }
 

@@ -25,6 +25,7 @@ pub use reply::{Reply, classify};
 pub(crate) use sender::tls_fault;
 pub use sender::{Sender, SenderError, is_loopback};
 
+use crate::callback::{CallbackPlace, CallbackReader};
 use crate::probe::{self, Facts, Learned, Probed, Question};
 use crate::provider::Provider;
 
@@ -72,6 +73,19 @@ pub trait HttpKind: Send + Sync + 'static {
     fn learn(&self, _question: &Question, _reply: &Reply, _facts: &Facts) -> Learned {
         Learned::default()
     }
+
+    /// Told once, before the first message, where callbacks arrive.
+    fn called_back_at(&mut self, _place: &CallbackPlace) {}
+
+    /// Who reads its callbacks, if it takes any.
+    fn callbacks(&self) -> Option<&dyn CallbackReader> {
+        None
+    }
+
+    /// Whether its receipts name a message by nothing but the id that the account gave it.
+    fn tracks_by_message_id(&self) -> bool {
+        false
+    }
 }
 
 /// A provider of an HTTP kind.
@@ -118,6 +132,14 @@ impl<K: HttpKind> Provider for HttpProvider<K> {
 
     fn timeout(&self) -> Option<Duration> {
         self.timeout
+    }
+
+    fn callbacks(&self) -> Option<&dyn CallbackReader> {
+        self.kind.callbacks()
+    }
+
+    fn tracks_by_message_id(&self) -> bool {
+        self.kind.tracks_by_message_id()
     }
 
     async fn send(&self, message: &Message, deadline: Instant) -> Outcome {

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod callback;
 pub mod courier;
 mod gupshup;
 pub mod http;
@@ -25,6 +26,7 @@ mod smtp;
 mod twilio;
 mod webhook;
 
+pub use callback::{CallbackDesk, CallbackPlace, CallbackReader};
 pub use courier::{Courier, CourierParts, HandOver, InvalidRoute, Observer, ProviderHealth};
 pub use gupshup::GupshupSettings;
 pub use inbox::{InboxProvider, KeptMessages};

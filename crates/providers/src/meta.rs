@@ -3,8 +3,10 @@
 //! Sources: Meta's pages "Authentication templates" and "Error codes", and its OpenAPI description
 //! of the Business Messaging API.
 
+mod callback;
 mod codes;
 mod probe;
+mod signature;
 
 use std::time::Duration;
 
@@ -16,8 +18,12 @@ use serde_json::{Value, json};
 use watchword_core::routing::{Class, Detail, Outcome};
 use watchword_core::{Channel, Message, Timestamp, span};
 
+pub(crate) use callback::statuses;
 pub(crate) use codes::meaning;
 
+use callback::MetaCallbacks;
+
+use crate::callback::{CallbackReader, Proofs, reference};
 use crate::http::meaning::{is_success, number, refusal, unreadable};
 use crate::http::{Call, HttpKind, Reply};
 use crate::language::{ByLanguage, Languages};
@@ -34,7 +40,8 @@ pub struct MetaSettings {
     pub phone_number_id: String,
     /// The token of a system user that may send messages.
     pub access_token: Secret,
-    /// The secret of the app, which callbacks are signed with.
+    /// The secret of the app, which callbacks are signed with. While it is replaced, both with a
+    /// space between.
     #[serde(default)]
     pub app_secret: Option<Secret>,
     /// The word that Meta repeats when a callback URL is registered.
@@ -62,6 +69,7 @@ pub(crate) struct MetaWhatsapp {
     authorization: HeaderValue,
     template: String,
     language: Languages,
+    callbacks: Option<MetaCallbacks>,
 }
 
 impl MetaSettings {
@@ -85,17 +93,7 @@ impl MetaSettings {
         if !parts.is_some_and(|(major, minor)| is_digits(major) && is_digits(minor)) {
             return Err(fault("api_version", "is not a version such as v25.0"));
         }
-        for (setting, given) in [
-            ("app_secret", &self.app_secret),
-            ("verify_token", &self.verify_token),
-        ] {
-            if given
-                .as_ref()
-                .is_some_and(|secret| secret.expose().trim().is_empty())
-            {
-                return Err(fault(setting, "is empty; leave it out, or give it"));
-            }
-        }
+        let callbacks = self.callbacks(id)?;
         let is_language = |text: &str| {
             let sign = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
             let fits = (2..=8).contains(&text.len()) && text.bytes().all(sign);
@@ -108,7 +106,21 @@ impl MetaSettings {
             authorization: bearer("access_token", &self.access_token)?,
             template: template.to_owned(),
             language: Languages::read("language", &self.language, is_language)?,
+            callbacks,
         })
+    }
+
+    fn callbacks(&self, phone_number_id: &str) -> Result<Option<MetaCallbacks>, Fault> {
+        let word = self.verify_token.as_ref();
+        if word.is_some_and(|word| word.expose().trim().is_empty()) {
+            let wrong = "is empty; leave it out, or give it".to_owned();
+            return Err(("verify_token", wrong));
+        }
+        let Some(secret) = &self.app_secret else {
+            return Ok(None);
+        };
+        let secrets = Proofs::read("app_secret", secret)?;
+        Ok(Some(MetaCallbacks::new(secrets, word, phone_number_id)))
     }
 }
 
@@ -125,7 +137,7 @@ impl HttpKind for MetaWhatsapp {
             return Err(Outcome::new(Class::Expired).with(Detail::Word("code_expired")));
         }
         let code = || json!([{ "type": "text", "text": message.code.expose() }]);
-        let body = json!({
+        let mut body = json!({
             "messaging_product": "whatsapp",
             "recipient_type": "individual",
             "to": message.to.canonical().trim_start_matches('+'),
@@ -139,9 +151,11 @@ impl HttpKind for MetaWhatsapp {
                     { "type": "button", "sub_type": "url", "index": "0", "parameters": code() },
                 ],
             },
-            // Comes back in every receipt, so that one is matched even if this reply is lost.
-            "biz_opaque_callback_data": message.delivery_id.hyphenated().to_string(),
         });
+        if self.callbacks.is_some() {
+            // Comes back in every receipt, so that one is matched even if this reply is lost.
+            body["biz_opaque_callback_data"] = reference(message, callback::SEPARATOR).into();
+        }
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, self.authorization.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -182,6 +196,11 @@ impl HttpKind for MetaWhatsapp {
 
     fn learn(&self, question: &Question, reply: &Reply, facts: &Facts) -> Learned {
         self.answered(question, reply, facts)
+    }
+
+    fn callbacks(&self) -> Option<&dyn CallbackReader> {
+        let callbacks = self.callbacks.as_ref()?;
+        Some(callbacks)
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use watchword_core::routing::Outcome;
 use watchword_core::{Channel, Message};
 
+use crate::callback::CallbackReader;
 use crate::probe::{Facts, Probed};
 
 /// One configured upstream account.
@@ -24,6 +25,17 @@ pub trait Provider: Send + Sync + 'static {
     /// The timeout that the operator gave it, if any.
     fn timeout(&self) -> Option<Duration> {
         None
+    }
+
+    /// Who reads its callbacks, if it takes any.
+    fn callbacks(&self) -> Option<&dyn CallbackReader> {
+        None
+    }
+
+    /// Whether its receipts name a message by nothing but the id that the provider gave it when it
+    /// took it.
+    fn tracks_by_message_id(&self) -> bool {
+        false
     }
 
     /// Hands over one message, once, and answers by `deadline`.

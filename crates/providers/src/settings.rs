@@ -10,6 +10,7 @@ use reqwest::Url;
 use serde::Deserialize;
 use watchword_core::{Clock, span};
 
+use crate::callback::CallbackPlace;
 use crate::gupshup::{GupshupSettings, GupshupWhatsapp};
 use crate::http::{HttpKind, HttpProvider, Sender, SenderError};
 use crate::inbox::{InboxProvider, KeptMessages};
@@ -193,6 +194,7 @@ impl ProviderSettings {
 pub struct Builder {
     clock: Arc<dyn Clock>,
     inbox: Option<Arc<KeptMessages>>,
+    public_url: Option<String>,
     sender: Option<Arc<Sender>>,
 }
 
@@ -207,8 +209,16 @@ impl Builder {
         Self {
             clock,
             inbox,
+            public_url: None,
             sender: None,
         }
+    }
+
+    /// With the address that services see, if there is one. Without it nobody is asked to call back.
+    #[must_use]
+    pub fn called_back_at(mut self, public_url: Option<&str>) -> Self {
+        self.public_url = public_url.map(str::to_owned);
+        self
     }
 
     /// The provider `name` with these settings. Reads certificate files; opens no connection.
@@ -273,7 +283,11 @@ impl Builder {
         limit: Option<Duration>,
     ) -> Result<Arc<dyn Provider>, Fault> {
         timeout(limit)?;
-        let kind = kind?;
+        let mut kind = kind?;
+        let public_url = self.public_url.as_deref();
+        if let Some(place) = public_url.and_then(|url| CallbackPlace::new(url, name)) {
+            kind.called_back_at(&place);
+        }
         let sender = self.sender().map_err(|error| (url, error.to_string()))?;
         let clock = Arc::clone(&self.clock);
         Ok(Arc::new(HttpProvider::new(

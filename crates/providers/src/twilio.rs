@@ -2,10 +2,12 @@
 //!
 //! Source: Twilio's REST API 2010-04-01 (Messages, Calls) and its pages on both.
 
+mod callback;
 mod codes;
 mod message;
 mod probe;
 mod settings;
+mod signature;
 mod twiml;
 mod voice;
 
@@ -16,12 +18,15 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValu
 use serde::Deserialize;
 use serde_json::Value;
 use watchword_core::routing::{Class, Detail, Outcome};
-use watchword_core::{Message, Timestamp};
+use watchword_core::{Channel, Message, Timestamp};
 
 pub(crate) use message::{TwilioSms, TwilioWhatsapp};
 pub use settings::{TwilioSmsSettings, TwilioVoiceSettings, TwilioWhatsappSettings};
 pub(crate) use voice::TwilioVoice;
 
+use callback::TwilioCallbacks;
+
+use crate::callback::{CallbackPlace, CallbackReader, Proofs};
 use crate::http::meaning::{find, is_success, number, refusal, unreadable};
 use crate::http::{Call, Reply};
 use crate::settings::upstream::below;
@@ -33,9 +38,30 @@ pub(crate) struct Account {
     authorization: HeaderValue,
     /// The setting that `authorization` was made of.
     credential: &'static str,
+    /// The account's own tokens, where they are known: callbacks are signed with one of them.
+    tokens: Option<Proofs>,
+    callbacks: Option<TwilioCallbacks>,
 }
 
 impl Account {
+    /// Takes callbacks from now on, if the account's own token is known.
+    fn called_back_at(&mut self, place: &CallbackPlace, channel: Channel) {
+        if let Some(tokens) = self.tokens.take() {
+            let callbacks = TwilioCallbacks::new(tokens, place.clone(), &self.sid, channel);
+            self.callbacks = Some(callbacks);
+        }
+    }
+
+    /// The address that Twilio is to tell how far a message came.
+    fn status_callback(&self, message: &Message) -> Option<String> {
+        self.callbacks.as_ref()?.address(message, &self.base)
+    }
+
+    fn callbacks(&self) -> Option<&dyn CallbackReader> {
+        let callbacks = self.callbacks.as_ref()?;
+        Some(callbacks)
+    }
+
     /// Posts fields to a resource of the account, such as `Messages`.
     fn call(&self, resource: &str, fields: &[(&str, &str)]) -> Call {
         let path = format!("/2010-04-01/Accounts/{}/{resource}.json", self.sid);

@@ -66,6 +66,20 @@ pub(crate) fn refusal(reply: &Reply, code: Option<u32>, meaning: Option<Meaning>
     }
 }
 
+/// What it means that a message failed which had been taken. A number without a known meaning, or
+/// none, is a refusal for a reason that nobody here knows.
+pub(crate) fn failure(code: Option<u32>, meaning: impl Fn(u32) -> Option<Meaning>) -> Outcome {
+    let taken = Reply {
+        status: 200,
+        retry_after: None,
+        body: None,
+    };
+    match code {
+        Some(code) => refusal(&taken, Some(code), meaning(code)),
+        None => Outcome::new(Class::Rejected).with(Detail::Word("undelivered")),
+    }
+}
+
 /// The outcome of a reply whose body is not what was agreed. An error status still says something;
 /// a success may have been one.
 pub(crate) fn unreadable(reply: &Reply) -> Outcome {

@@ -70,9 +70,18 @@ fn the_request_is_that_of_an_authentication_template() {
                      "parameters": [{"type": "text", "text": "402718"}]},
                 ],
             },
-            "biz_opaque_callback_data": samples::ID,
         })
     );
+}
+
+/// Meta brings it back in receipts, which nobody takes without the secret that proves them.
+#[test]
+fn the_ids_go_along_only_where_receipts_are_taken() {
+    let kind = provider("access_token = 'x'\nlanguage = 'en'\napp_secret = 'hunter2'").unwrap();
+    let call = kind.request(&message("en"), NOW).unwrap();
+    let body: Value = serde_json::from_slice(&call.body).unwrap();
+    let ids = format!("00000000-0000-0000-0000-000000000000.{}", samples::ID);
+    assert_eq!(body["biz_opaque_callback_data"], ids);
 }
 
 #[test]

@@ -6,12 +6,13 @@ use watchword_core::{Channel, Message, Timestamp};
 use zeroize::Zeroizing;
 
 use super::{Account, probe, read, validity};
+use crate::callback::{CallbackPlace, CallbackReader};
 use crate::http::{Call, HttpKind, Reply};
 use crate::language::Languages;
 use crate::probe::{Facts, Learned, Question};
 
 /// What the ids of messages begin with.
-const SIDS: [&str; 2] = ["SM", "MM"];
+pub(super) const SIDS: [&str; 2] = ["SM", "MM"];
 
 /// Who a message comes from; one of the two at least.
 pub(super) struct From {
@@ -48,6 +49,8 @@ impl HttpKind for TwilioSms {
         fields.extend(self.from.fields());
         fields.push(("Body", message.text.expose()));
         fields.push(("ValidityPeriod", &validity));
+        let callback = self.account.status_callback(message);
+        fields.extend(callback.as_deref().map(|url| ("StatusCallback", url)));
         Ok(self.account.call("Messages", &fields))
     }
 
@@ -62,6 +65,14 @@ impl HttpKind for TwilioSms {
     fn learn(&self, question: &Question, reply: &Reply, _facts: &Facts) -> Learned {
         let number = self.from.number.as_deref();
         probe::with_number(&self.account, number, "sms", question, reply)
+    }
+
+    fn called_back_at(&mut self, place: &CallbackPlace) {
+        self.account.called_back_at(place, Channel::Sms);
+    }
+
+    fn callbacks(&self) -> Option<&dyn CallbackReader> {
+        self.account.callbacks()
     }
 }
 
@@ -89,6 +100,8 @@ impl HttpKind for TwilioWhatsapp {
         fields.push(("ContentSid", self.content.get(&message.locale)));
         fields.push(("ContentVariables", &variables));
         fields.push(("ValidityPeriod", &validity));
+        let callback = self.account.status_callback(message);
+        fields.extend(callback.as_deref().map(|url| ("StatusCallback", url)));
         Ok(self.account.call("Messages", &fields))
     }
 
@@ -102,5 +115,13 @@ impl HttpKind for TwilioWhatsapp {
 
     fn learn(&self, question: &Question, reply: &Reply, facts: &Facts) -> Learned {
         probe::with_contents(&self.account, &self.content, question, reply, facts)
+    }
+
+    fn called_back_at(&mut self, place: &CallbackPlace) {
+        self.account.called_back_at(place, Channel::Whatsapp);
+    }
+
+    fn callbacks(&self) -> Option<&dyn CallbackReader> {
+        self.account.callbacks()
     }
 }

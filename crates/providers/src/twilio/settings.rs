@@ -7,6 +7,7 @@ use watchword_core::span;
 
 use super::message::From;
 use super::{Account, TwilioSms, TwilioVoice, TwilioWhatsapp};
+use crate::callback::Proofs;
 use crate::language::{ByLanguage, Languages};
 use crate::secret::Secret;
 use crate::settings::Fault;
@@ -18,7 +19,8 @@ use crate::settings::upstream::{base_url, basic, is_number};
 pub struct TwilioSmsSettings {
     /// `AC` and 32 hexadecimal digits.
     pub account_sid: String,
-    /// The account's own token. Callbacks need it even where an API key does the sending.
+    /// The account's own token. Callbacks need it even where an API key does the sending. While it
+    /// is replaced, both with a space between; the first one signs in.
     #[serde(default)]
     pub auth_token: Option<Secret>,
     /// `SK` and 32 hexadecimal digits; used in place of `auth_token`, together with `api_secret`.
@@ -47,7 +49,8 @@ pub struct TwilioSmsSettings {
 pub struct TwilioWhatsappSettings {
     /// `AC` and 32 hexadecimal digits.
     pub account_sid: String,
-    /// The account's own token. Callbacks need it even where an API key does the sending.
+    /// The account's own token. Callbacks need it even where an API key does the sending. While it
+    /// is replaced, both with a space between; the first one signs in.
     #[serde(default)]
     pub auth_token: Option<Secret>,
     /// `SK` and 32 hexadecimal digits; used in place of `auth_token`, together with `api_secret`.
@@ -79,7 +82,8 @@ pub struct TwilioWhatsappSettings {
 pub struct TwilioVoiceSettings {
     /// `AC` and 32 hexadecimal digits.
     pub account_sid: String,
-    /// The account's own token. Callbacks need it even where an API key does the sending.
+    /// The account's own token. Callbacks need it even where an API key does the sending. While it
+    /// is replaced, both with a space between; the first one signs in.
     #[serde(default)]
     pub auth_token: Option<Secret>,
     /// `SK` and 32 hexadecimal digits; used in place of `auth_token`, together with `api_secret`.
@@ -122,7 +126,12 @@ macro_rules! given {
 impl Given<'_> {
     fn account(&self) -> Result<Account, Fault> {
         sid("account_sid", self.account_sid, "AC")?;
-        let (authorization, credential) = match (self.api_key, self.api_secret, self.auth_token) {
+        let tokens = self
+            .auth_token
+            .map(|token| Proofs::read("auth_token", token))
+            .transpose()?;
+        let token = tokens.as_ref().and_then(Proofs::first);
+        let (authorization, credential) = match (self.api_key, self.api_secret, token) {
             (Some(key), Some(secret), _) => {
                 sid("api_key", key, "SK")?;
                 (basic("api_secret", key, secret)?, "api_key")
@@ -143,6 +152,8 @@ impl Given<'_> {
             sid: self.account_sid.to_owned(),
             authorization,
             credential,
+            tokens,
+            callbacks: None,
         })
     }
 }

@@ -4,6 +4,7 @@ use watchword_core::routing::{Class, Detail, Outcome};
 use watchword_core::{Channel, Message, Timestamp};
 
 use super::{Account, probe, read, twiml, validity};
+use crate::callback::{CallbackPlace, CallbackReader};
 use crate::http::{Call, HttpKind, Reply};
 use crate::probe::{Facts, Learned, Question};
 
@@ -36,13 +37,20 @@ impl HttpKind for TwilioVoice {
         if document.chars().count() > Self::MAX_TWIML {
             return Err(Outcome::new(Class::Rejected).with(Detail::Word("text_too_long")));
         }
-        let fields = [
+        let longest = Self::LONGEST.to_string();
+        let mut fields = vec![
             ("To", message.to.canonical()),
             ("From", &self.from),
             ("Twiml", &document),
             ("Timeout", &ring),
-            ("TimeLimit", &Self::LONGEST.to_string()),
+            ("TimeLimit", &longest),
         ];
+        let callback = self.account.status_callback(message);
+        if let Some(url) = &callback {
+            fields.push(("StatusCallback", url));
+            let events = ["initiated", "ringing", "answered", "completed"];
+            fields.extend(events.map(|event| ("StatusCallbackEvent", event)));
+        }
         Ok(self.account.call("Calls", &fields))
     }
 
@@ -56,5 +64,13 @@ impl HttpKind for TwilioVoice {
 
     fn learn(&self, question: &Question, reply: &Reply, _facts: &Facts) -> Learned {
         probe::with_number(&self.account, Some(&self.from), "voice", question, reply)
+    }
+
+    fn called_back_at(&mut self, place: &CallbackPlace) {
+        self.account.called_back_at(place, Channel::Voice);
+    }
+
+    fn callbacks(&self) -> Option<&dyn CallbackReader> {
+        self.account.callbacks()
     }
 }
