@@ -139,35 +139,35 @@ fn parse<'a, T: Deserialize<'a>>(reply: &'a Reply) -> Option<T> {
     serde_json::from_slice(reply.body.as_deref()?).ok()
 }
 
-/// What an error means for a question: here `100` with the subcode 33 is a number that is not
-/// there, or not for this token.
+/// What an error means for a question: here `100` is a number that is not there, or not for this
+/// token.
 fn refused(error: &Fault, reply: &Reply) -> Finding {
     let code = error.code();
     let seen = code.map_or_else(String::new, |code| format!(" (error {code})"));
-    match (code, error.error_subcode.as_ref().and_then(number)) {
-        (Some(190 | 0 | 104), _) => Finding::problem(
+    match code {
+        Some(190 | 0 | 104) => Finding::problem(
             CREDENTIALS,
             format!("`access_token` is refused{seen}"),
             "it is wrong, expired or revoked: make one for a system user, without an end, and set \
              `access_token`",
         ),
-        (Some(33), _) | (Some(100), Some(33)) => Finding::problem(
+        Some(33 | 100) => Finding::problem(
             CREDENTIALS,
             format!("`phone_number_id` is not there for this token{seen}"),
             "copy `phone_number_id` (it is not the number), and give the system user of \
              `access_token` the WhatsApp account",
         ),
-        (Some(3 | 10 | 200..=299), _) => Finding::problem(
+        Some(3 | 10 | 200..=299) => Finding::problem(
             CREDENTIALS,
             format!("`access_token` lacks a permission{seen}"),
             "give its system user whatsapp_business_messaging, and make a new token",
         ),
-        (Some(4 | 80_007), _) => Finding::unknown(
+        Some(4 | 80_007) => Finding::unknown(
             CREDENTIALS,
             format!("asked too often{seen}"),
             "try again later",
         ),
-        (Some(1 | 2), _) => Finding::warning(
+        Some(1 | 2) => Finding::warning(
             CREDENTIALS,
             format!("Meta has a fault of its own{seen}"),
             "try again later; see metastatus.com",
@@ -179,7 +179,6 @@ fn refused(error: &Fault, reply: &Reply) -> Finding {
 #[derive(Deserialize)]
 struct Fault {
     code: Option<Value>,
-    error_subcode: Option<Value>,
 }
 
 impl Fault {

@@ -17,8 +17,10 @@ pub(super) async fn look(pool: &Pool, limit: Duration) -> Probed {
         Ok(Ok((encrypted, authenticated))) => well(encrypted, authenticated),
         Ok(Err(trouble)) => trouble_at(progress.stage(), &trouble.outcome()),
         Err(_) => {
-            let (said, advice) = Silence::Timeout.told(limit);
+            let (said, _) = Silence::Timeout.told(limit);
             let said = format!("{said} to {}", command(progress.stage()));
+            let advice = "see whether host and port in `url` are right (smtps:// is TLS from the \
+                          start, smtp:// is not), and whether this machine may connect there";
             Finding::problem(about(progress.stage()), said, advice)
         }
     };
@@ -82,6 +84,10 @@ fn trouble_at(stage: Stage, outcome: &Outcome) -> Finding {
                  with `ca_file` if it is your own"
             }
             Silence::Tls => "see whether the port in `url` fits: smtps:// is TLS from the start",
+            Silence::Connect => {
+                "see whether host and port in `url` are right, and whether this machine may \
+                 connect there: many networks close port 25"
+            }
             _ => advice,
         };
         return Finding::problem(about, said, advice);
@@ -140,7 +146,7 @@ mod tests {
         for (word, stage, part) in [
             ("certificate", Stage::Connect, "`ca_file`"),
             ("tls", Stage::Connect, "smtps://"),
-            ("connect", Stage::Connect, "firewall"),
+            ("connect", Stage::Connect, "port 25"),
             ("no_starttls", Stage::Tls, "smtps://"),
             ("no_common_authentication", Stage::Auth, "`url`"),
         ] {

@@ -11,6 +11,7 @@ use watchword_core::SecretText;
 use watchword_core::fakes::SetClock;
 
 use super::*;
+use crate::probe::Facts;
 use crate::samples;
 use crate::secret::Secret;
 use peer::{Identity, Peer};
@@ -104,6 +105,50 @@ async fn a_password_goes_over_starttls() {
     assert_eq!(mails.len(), 1);
     assert!(mails[0].tls);
     assert_eq!(mails[0].user.as_deref(), Some("ann@example.com"));
+}
+
+#[tokio::test]
+async fn a_look_goes_as_far_as_the_login_and_leaves_no_mail() {
+    let identity = Identity::of("localhost");
+    let mut told = identity.told("starttls");
+    told["auth"] = json!(["me", "right"]);
+    let Some(peer) = Peer::start(&told) else {
+        return;
+    };
+    for (password, ca_file, said) in [
+        (
+            "right",
+            Some(&identity.cert),
+            "the mail server answers over TLS; the login is right",
+        ),
+        (
+            "hunter2",
+            Some(&identity.cert),
+            "the login was refused (535)",
+        ),
+        ("right", None, "the certificate is not trusted"),
+    ] {
+        let url = format!("smtp://me:{password}@localhost:{}?tls=required", peer.port);
+        let provider = provider_with(url, ca_file.cloned());
+        let limit = Duration::from_secs(20);
+        let probed = provider.probe(&Facts::default(), limit).await;
+        let [finding] = &probed.findings[..] else {
+            panic!("{:?}", probed.findings);
+        };
+        assert_eq!(finding.said, said);
+    }
+    let (mails, connections) = peer.finish();
+    assert_eq!((mails.len(), connections), (0, 3));
+}
+
+#[tokio::test]
+async fn a_look_at_a_server_that_says_nothing_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let provider = plain(listener.local_addr().unwrap().port());
+    let limit = Duration::from_millis(200);
+    let probed = provider.probe(&Facts::default(), limit).await;
+    let said = &probed.findings[0].said;
+    assert_eq!(said, "no answer within 0.2 s to the connection");
 }
 
 #[tokio::test]
