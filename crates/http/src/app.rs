@@ -13,6 +13,8 @@ use watchword_core::{
     Timestamp, Verifier, WhenPending,
 };
 
+use crate::callbacks::Reception;
+
 /// One HTTP dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SurfaceKind {
@@ -198,6 +200,8 @@ impl Policies {
 pub struct App {
     /// The way to verifications.
     pub verifier: Arc<Verifier>,
+    /// Where callbacks of providers are taken in.
+    pub callbacks: Reception,
     /// Who may call.
     pub api_keys: Arc<dyn ApiKeyStore>,
     /// The answers of requests that may be repeated.

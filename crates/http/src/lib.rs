@@ -5,6 +5,7 @@
 
 mod app;
 mod asset;
+mod callbacks;
 mod caller;
 pub mod client_address;
 mod cors;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use axum::Router;
 
 pub use app::{App, Dev, Policies, SurfaceKind, SurfaceSettings, Told, UnknownSurface};
+pub use callbacks::Reception;
 pub use health::{Admin, admin_route_table, admin_router};
 pub use json::Fault;
 pub use mount::{Area, RouteEntry, RouteTable};
@@ -54,6 +56,7 @@ pub fn route_table(surfaces: &[SurfaceKind], dev: bool) -> RouteTable {
 
 fn mount_all(surfaces: &[SurfaceKind], dev: bool) -> Mount {
     let mount = docs::mount(openapi::mount(mount_surfaces(surfaces), dev));
+    let mount = callbacks::mount(mount);
     if dev { dev::mount(mount) } else { mount }
 }
 

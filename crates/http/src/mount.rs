@@ -24,6 +24,8 @@ pub enum Area {
     Surface(SurfaceKind),
     /// Public keys.
     WellKnown,
+    /// What providers tell about messages.
+    Callbacks,
     /// The OpenAPI document and its pages.
     Docs,
     /// The pages of dev mode.

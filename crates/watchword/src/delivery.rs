@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use watchword_core::routing::Duplicates;
 use watchword_core::{AppId, Clock, Entropy, TemplateSettings, Templates};
-use watchword_providers::{Builder, Courier, CourierParts, InvalidRoute, KeptMessages, Observer};
+use watchword_providers::{
+    Builder, CallbackDesk, Courier, CourierParts, InvalidRoute, KeptMessages, Observer,
+};
 
 use crate::config::{Config, Fault};
 
-/// Makes the courier. Opens no connection, but reads the certificate files of providers.
+/// Makes the courier, and the desk for the callbacks of its providers. Opens no connection, but
+/// reads the certificate files of providers.
 ///
 /// # Errors
 /// Every provider that cannot be made of its settings, or else what is wrong with the routes.
@@ -19,8 +22,9 @@ pub(crate) fn courier(
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     observer: Arc<dyn Observer>,
-) -> Result<Courier, Vec<Fault>> {
-    let mut builder = Builder::new(Arc::clone(&clock), inbox);
+) -> Result<(Courier, CallbackDesk), Vec<Fault>> {
+    let mut builder =
+        Builder::new(Arc::clone(&clock), inbox).called_back_at(config.public_url.as_deref());
     let (mut providers, mut faults) = (Vec::new(), Vec::new());
     for (name, settings) in &config.providers {
         match builder.build(name, settings) {
@@ -34,6 +38,7 @@ pub(crate) fn courier(
     if !faults.is_empty() {
         return Err(faults);
     }
+    let desk = CallbackDesk::new(providers.clone());
     let parts = CourierParts {
         providers,
         routes: config.channels.clone(),
@@ -45,7 +50,9 @@ pub(crate) fn courier(
         observer,
     };
     // Its text begins with the path.
-    Courier::new(parts).map_err(|error: InvalidRoute| vec![Fault::general(error.to_string())])
+    let courier = Courier::new(parts)
+        .map_err(|error: InvalidRoute| vec![Fault::general(error.to_string())])?;
+    Ok((courier, desk))
 }
 
 fn app_templates(config: &Config) -> Result<BTreeMap<AppId, Templates>, Vec<Fault>> {

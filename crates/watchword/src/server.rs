@@ -13,7 +13,7 @@ use watchword_core::keys::KeyRing;
 use watchword_core::{Clock, Entropy, Parts, Verifier};
 use watchword_http::serve::Observer;
 use watchword_http::{
-    Admin, App, Dev, Policies, SurfaceKind, Told, admin_router, api_router, route_table,
+    Admin, App, Dev, Policies, Reception, SurfaceKind, Told, admin_router, api_router, route_table,
 };
 use watchword_providers::KeptMessages;
 use watchword_stores::{OpenOptions, Opened};
@@ -77,6 +77,7 @@ pub(crate) async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
 /// Everything that listeners need.
 struct Serving {
     verifier: Arc<Verifier>,
+    callbacks: Reception,
     ports: StorePorts,
     inbox: Option<Arc<KeptMessages>>,
     metrics: Metrics,
@@ -109,7 +110,8 @@ async fn assemble(
     let deliveries = Arc::new(CountedDeliveries::new(metrics.registry()));
     let inbox = (config.mode == Mode::Dev).then(|| Arc::new(KeptMessages::default()));
     let (clock_of, entropy_of) = (Arc::clone(&clock), Arc::clone(&entropy));
-    let courier = delivery::courier(config, inbox.clone(), clock_of, entropy_of, deliveries)?;
+    let (courier, desk) =
+        delivery::courier(config, inbox.clone(), clock_of, entropy_of, deliveries)?;
     let courier = Arc::new(courier);
     CountedDeliveries::watch(metrics.registry(), Arc::clone(&courier));
 
@@ -142,6 +144,7 @@ async fn assemble(
     };
     let serving = Serving {
         verifier,
+        callbacks: Reception::new(Arc::new(desk)),
         ports,
         inbox,
         metrics,
@@ -176,6 +179,7 @@ async fn serve(
     };
     let app = Arc::new(App {
         verifier: Arc::clone(&serving.verifier),
+        callbacks: serving.callbacks.clone(),
         api_keys: serving.ports.api_keys,
         replays: serving.ports.replays,
         policies: policies(config),
@@ -245,6 +249,7 @@ async fn serve(
     }
     // Its hand-overs under way are few, and no longer than a start's.
     let _ = fallbacks.await;
+    serving.callbacks.finish().await;
     admin_stop.cancel();
     if let Some(admin) = admin {
         let _ = admin.await;

@@ -22,7 +22,9 @@ use watchword_core::{
     Parts, Policy, ReplayStore, Scope, Store, VerificationId, Verifier,
 };
 use watchword_http::client_address::ClientAddress;
-use watchword_http::{App, Dev, Policies, SurfaceKind, SurfaceSettings, Told, api_router};
+use watchword_http::{
+    App, Dev, Policies, Reception, SurfaceKind, SurfaceSettings, Told, api_router,
+};
 
 use crate::stand_ins::{KeyBox, Postbox};
 
@@ -123,6 +125,7 @@ impl World {
         });
         let app = App {
             verifier: Arc::new(verifier),
+            callbacks: Reception::default(),
             api_keys: api_keys.clone(),
             replays: setting.replays,
             policies: match setting.policy {

@@ -158,6 +158,7 @@ pub(crate) const fn area_name(area: Area) -> &'static str {
     match area {
         Area::Surface(surface) => surface.as_str(),
         Area::WellKnown => "well_known",
+        Area::Callbacks => "callbacks",
         Area::Docs => "docs",
         Area::Dev => "dev",
         Area::Admin => "admin",
