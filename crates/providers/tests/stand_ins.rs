@@ -9,3 +9,5 @@ mod classes;
 mod contracts;
 #[path = "stand_ins/messages.rs"]
 mod messages;
+#[path = "stand_ins/receipts.rs"]
+mod receipts;

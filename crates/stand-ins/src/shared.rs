@@ -31,7 +31,7 @@ pub struct Taken {
     /// The text or what is said, where the request has one.
     pub text: Option<String>,
     /// What was done with it.
-    #[serde(flatten)]
+    #[serde(rename = "did")]
     pub mode: Mode,
     /// Whether it was taken.
     pub accepted: bool,

@@ -23,6 +23,9 @@ pub(crate) const KINDS: [(Family, &str, Channel); 5] = [
 /// Where messages go, unless told otherwise.
 pub(crate) const NUMBER: &str = "+12015550123";
 
+/// Where the outside sees the server.
+pub(crate) const PUBLIC_URL: &str = "https://otp.example.com/codes";
+
 /// A stand-in that reports nothing by itself.
 pub(crate) async fn stand_in(family: Family) -> StandIn {
     StandIn::start(family, Options::default()).await.unwrap()
@@ -32,8 +35,9 @@ pub(crate) async fn stand_in(family: Family) -> StandIn {
 pub(crate) fn provider(kind: &str, stand_in: &StandIn, more: &str) -> Arc<dyn Provider> {
     let settings = format!("{}{more}", stand_in.settings(kind).unwrap());
     let settings: ProviderSettings = toml::from_str(&settings).unwrap();
-    let clock = Arc::new(SetClock::default());
-    Builder::new(clock, None).build(kind, &settings).unwrap()
+    let builder = Builder::new(Arc::new(SetClock::default()), None);
+    let mut builder = builder.called_back_at(Some(PUBLIC_URL));
+    builder.build(kind, &settings).unwrap()
 }
 
 /// The built-in text in this language, as a message that lives for five minutes.

@@ -54,7 +54,7 @@ async fn a_message_is_taken_as_each_provider_does_it_and_shown_with_its_code() {
             .unwrap()
             .json();
         assert_eq!(
-            (&shown[0]["code"], &shown[0]["mode"]),
+            (&shown[0]["code"], &shown[0]["did"]["mode"]),
             (&json!(CODE), &json!("accept"))
         );
     }
