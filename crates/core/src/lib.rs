@@ -15,6 +15,7 @@ mod channel;
 mod clock;
 mod code;
 mod delivery;
+mod description;
 mod details;
 mod digest;
 mod entropy;
@@ -54,6 +55,7 @@ pub use channel::{Channel, UnknownChannel};
 pub use clock::{Clock, Timestamp};
 pub use code::{Alphabet, Code, CodeFormat, InvalidCode};
 pub use delivery::{Delivery, DeliveryId, DeliveryStatus};
+pub use description::{ProviderDescription, ProviderDescriptions, RequestSample};
 pub use details::Details;
 pub use digest::{Candidate, CodeContext, CodeDigest, RecipientIndex, SourceIndex};
 pub use entropy::{Entropy, EntropyError};
@@ -76,7 +78,7 @@ pub use step::{
     CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, Dispatched, Note, Refusal,
     ResendOutcome, ResendStep, SendTerms, SourceCharge, StartOutcome, StartStep, Turn, Withdrawal,
 };
-pub use store::{MessageKey, Replay, ReplayKey, ReplayStore, Store, StoreError};
+pub use store::{MessageKey, Readiness, Replay, ReplayKey, ReplayStore, Store, StoreError};
 pub use template::{
     AppHash, InvalidTemplate, Occasion, Rendered, TemplateFault, TemplateSettings, TemplateTexts,
     Templates, WebOtpDomain,

@@ -129,6 +129,20 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store would answer now. Costs little; asked by health checks.
     async fn ready(&self) -> Result<(), StoreError>;
+
+    /// As [`Self::ready`], and how well. A store that stands in for another one says so here.
+    async fn readiness(&self) -> Result<Readiness, StoreError> {
+        self.ready().await.map(|()| Readiness::Ready)
+    }
+}
+
+/// How well a store serves that answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// As it is configured.
+    Ready,
+    /// A local store stands in for the one that is configured.
+    Degraded,
 }
 
 /// What is known of an idempotency key.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use watchword_core::{
-    ApiKeyStore, AppId, Channel, Inbox, Limit, NumberRules, Per, Policy, Region, ReplayStore,
-    Timestamp, Verifier, WhenPending,
+    ApiKeyStore, AppId, Channel, Inbox, Limit, NumberRules, Per, Policy, ProviderDescriptions,
+    Region, ReplayStore, Timestamp, Verifier, WhenPending,
 };
 
 use crate::callbacks::Reception;
@@ -32,7 +32,7 @@ pub enum SurfaceKind {
 
 impl SurfaceKind {
     /// Every surface that can be served, in the order in which documents list them.
-    pub const ALL: [Self; 2] = [Self::Native, Self::Otp];
+    pub const ALL: [Self; 3] = [Self::Native, Self::Otp, Self::Whatsapp];
 
     /// The name in the configuration, and what sources are counted under.
     #[must_use]
@@ -212,6 +212,8 @@ pub struct App {
     pub numbers: NumberRules,
     /// How each surface is run; one that is not in it, as its document describes it.
     pub surfaces: HashMap<SurfaceKind, SurfaceSettings>,
+    /// How providers are configured, for whoever debugs.
+    pub providers: Arc<dyn ProviderDescriptions>,
     /// The origins whose web pages may read what surfaces answer, as browsers write them:
     /// `https://app.example.com`. None unless configured.
     pub cors_origins: Vec<String>,

@@ -11,6 +11,7 @@
 
 mod callback;
 pub mod courier;
+mod describe;
 mod gupshup;
 pub mod http;
 mod inbox;
@@ -28,6 +29,7 @@ mod webhook;
 
 pub use callback::{CallbackDesk, CallbackPlace, CallbackReader};
 pub use courier::{Courier, CourierParts, HandOver, InvalidRoute, Observer, ProviderHealth};
+pub use describe::Descriptions;
 pub use gupshup::GupshupSettings;
 pub use inbox::{InboxProvider, KeptMessages};
 pub use language::{ByLanguage, OneOrMany};

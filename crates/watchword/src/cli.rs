@@ -65,7 +65,7 @@ pub(crate) struct Dev {
     /// Where the API and the inbox listen; port 0 takes any free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) bind: Option<SocketAddr>,
-    /// A second listener, where the whatsapp surface will be (in this release: native)
+    /// Where the whatsapp surface listens [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) whatsapp_bind: Option<SocketAddr>,
     /// Where metrics and health checks listen [default: 127.0.0.1:9090]

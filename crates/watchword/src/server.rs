@@ -15,7 +15,7 @@ use watchword_http::serve::Observer;
 use watchword_http::{
     Admin, App, Dev, Policies, Reception, SurfaceKind, Told, admin_router, api_router, route_table,
 };
-use watchword_providers::KeptMessages;
+use watchword_providers::{Descriptions, KeptMessages};
 use watchword_stores::{OpenOptions, Opened};
 
 pub(crate) use addresses::Addresses;
@@ -185,6 +185,7 @@ async fn serve(
         policies: policies(config),
         numbers: config.numbers,
         surfaces: config.surface_settings.clone().into_iter().collect(),
+        providers: Arc::new(Descriptions::new(&config.providers, &config.channels)),
         cors_origins: config.cors_origins.clone(),
         dev: serving.inbox.map(|inbox| Dev {
             inbox,

@@ -29,7 +29,7 @@ use crate::keys::KeyRing;
 use crate::messenger::Messenger;
 use crate::recipient::Recipient;
 use crate::step::CancelOutcome;
-use crate::store::{Store, StoreError};
+use crate::store::{Readiness, Store, StoreError};
 use crate::verification::{Status, Verification};
 
 /// What a [`Verifier`] works with.
@@ -138,6 +138,14 @@ impl Verifier {
     /// When it would not.
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.parts.store.ready().await
+    }
+
+    /// Whether the store would answer now, and how well.
+    ///
+    /// # Errors
+    /// When it would not.
+    pub async fn readiness(&self) -> Result<Readiness, StoreError> {
+        self.parts.store.readiness().await
     }
 
     /// A verification of `app`, whatever its state, until some minutes after its end.

@@ -48,6 +48,8 @@ enum Task {
     Send,
     /// The store finishes its step by itself.
     Check,
+    /// Nothing is done. Not for everybody.
+    Inspect,
 }
 
 /// A call that may be made.
@@ -124,6 +126,23 @@ impl Dialect {
         answer.unwrap_or_else(|trouble| self.refuse(trouble))
     }
 
+    /// A look at how this server is run. Always needs a key, but in dev mode.
+    pub(crate) async fn inspect<F>(
+        self,
+        app: Arc<App>,
+        request: Request,
+        work: impl FnOnce(Call) -> F,
+    ) -> Response
+    where
+        F: Future<Output = Result<Response, Trouble>>,
+    {
+        let answer = match self.admit(app, request, Task::Inspect).await {
+            Ok(call) => work(call).await,
+            Err(trouble) => Err(trouble),
+        };
+        answer.unwrap_or_else(|trouble| self.refuse(trouble))
+    }
+
     /// Says no.
     pub(crate) fn refuse(self, trouble: Trouble) -> Response {
         let (status, body) = (self.words)(&trouble);
@@ -148,7 +167,7 @@ impl Dialect {
         // comes before they have sent their body.
         let body = read_body(&parts.headers, body).await;
         let caller = caller?;
-        if self.typed && !may_be_json(&parts.headers) {
+        if self.typed && task != Task::Inspect && !may_be_json(&parts.headers) {
             return Err(Trouble::MediaType);
         }
         // Without a source there are no limits, so nothing runs.
@@ -171,11 +190,15 @@ impl Dialect {
         headers: &HeaderMap,
         task: Task,
     ) -> Result<Caller, Trouble> {
-        let caller = Caller::at_surface(app, self.kind, uri, headers).await;
+        let caller = match task {
+            Task::Inspect => Caller::identify(app, uri, headers).await,
+            Task::Send | Task::Check => Caller::at_surface(app, self.kind, uri, headers).await,
+        };
         let caller = caller.map_err(|error: AuthenticationError| Trouble::Caller(error))?;
         let scope = match task {
             Task::Send => Scope::WriteVerifications,
             Task::Check => Scope::CheckVerifications,
+            Task::Inspect => Scope::ReadVerifications,
         };
         if caller.may(scope) {
             Ok(caller)

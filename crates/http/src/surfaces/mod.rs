@@ -4,6 +4,7 @@ pub(crate) mod dialect;
 pub(crate) mod native;
 pub(crate) mod otp;
 pub(crate) mod trouble;
+pub(crate) mod whatsapp;
 
 use crate::app::SurfaceKind;
 use crate::mount::Mount;
@@ -13,7 +14,8 @@ pub(crate) fn mount(mount: Mount, kind: SurfaceKind) -> Mount {
     match kind {
         SurfaceKind::Native => native::mount(mount),
         SurfaceKind::Otp => otp::mount(mount),
+        SurfaceKind::Whatsapp => whatsapp::mount(mount),
         // Not in `SurfaceKind::ALL`, and so nowhere in a configuration.
-        SurfaceKind::Auth | SurfaceKind::Whatsapp | SurfaceKind::Uuid => mount,
+        SurfaceKind::Auth | SurfaceKind::Uuid => mount,
     }
 }

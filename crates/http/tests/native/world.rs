@@ -142,6 +142,7 @@ impl World {
                 shutdown: CancellationToken::new(),
             }),
             surfaces: setting.surfaces,
+            providers: Arc::new(()),
             cors_origins: setting.cors_origins,
             expose_codes: setting.expose_codes,
             told: Told::default(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use watchword_core::Channel;
 use watchword_core::keys::SecretKey;
+use watchword_http::SurfaceKind;
 use watchword_providers::ProviderSettings;
 
 use super::trial::try_out;
@@ -23,6 +24,15 @@ pub(super) const DATABASE: &str = "watchword.db";
 const KEY_FILE: &str = "secret.key";
 /// The provider that serves every channel unless one is configured.
 const INBOX: &str = "inbox";
+/// The surfaces of the first listener.
+const BESIDE: [SurfaceKind; 4] = [
+    SurfaceKind::Native,
+    SurfaceKind::Auth,
+    SurfaceKind::Otp,
+    SurfaceKind::Uuid,
+];
+/// Those of the second: `whatsapp` wants paths of the others.
+const ALONE: [SurfaceKind; 2] = [SurfaceKind::Native, SurfaceKind::Whatsapp];
 
 pub(super) fn run(args: &Dev) -> Result<(), Failure> {
     let variables = Variables::read(Path::new("."))?;
@@ -81,16 +91,23 @@ fn defaults(data: &Path) -> Table {
     for channel in Channel::ALL {
         put(&["channels", channel.as_str()], INBOX);
     }
-    let mut listener = Table::new();
-    set(
-        &mut listener,
-        &["bind"],
-        Value::loose("127.0.0.1:8080", Origin::Dev),
-    );
+    // The addresses that the documents of the replaced services use.
+    let listeners = [("127.0.0.1:8080", &BESIDE[..]), ("127.0.0.1:8000", &ALONE)];
+    let listeners = listeners.map(|(address, surfaces)| {
+        let mut listener = Table::new();
+        set(&mut listener, &["bind"], Value::loose(address, Origin::Dev));
+        let served = surfaces
+            .iter()
+            .filter(|kind| SurfaceKind::ALL.contains(kind));
+        let names: Vec<_> = served.map(|kind| kind.as_str()).collect();
+        let surfaces = Value::loose(names.join(", "), Origin::Dev);
+        set(&mut listener, &["surfaces"], surfaces);
+        listener
+    });
     set(
         &mut table,
         &["listeners"],
-        list(vec![listener], Origin::Dev),
+        list(listeners.into(), Origin::Dev),
     );
     table
 }

@@ -57,6 +57,8 @@ fn the_curl_that_is_printed_works_as_printed() {
             "dev",
             "--bind",
             "127.0.0.1:0",
+            "--whatsapp-bind",
+            "127.0.0.1:0",
             "--admin-bind",
             "127.0.0.1:0",
         ])
@@ -121,11 +123,18 @@ fn a_taken_port_is_told_with_the_flag_that_chooses_another() {
     let folder = folder();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for (flag, other) in [("--bind", "--admin-bind"), ("--admin-bind", "--bind")] {
-        let said = call(
-            folder.path(),
-            &["dev", flag, &address, other, "127.0.0.1:0"],
-        );
+    let flags = ["--bind", "--whatsapp-bind", "--admin-bind"];
+    for flag in flags {
+        let mut args = vec!["dev"];
+        for other in flags {
+            args.push(other);
+            args.push(if other == flag {
+                &address
+            } else {
+                "127.0.0.1:0"
+            });
+        }
+        let said = call(folder.path(), &args);
         assert_eq!(said.code, 1);
         let last = said.err.lines().last().unwrap();
         assert!(

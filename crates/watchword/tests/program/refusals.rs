@@ -101,8 +101,8 @@ fn each_mistake_is_refused_with_its_one_line() {
              key outside dev mode (watchword.toml:3)",
         ),
         (
-            with_mail("[surfaces.auth]"),
-            "surfaces.auth: the surface `auth` comes in a later release; this one has native \
+            with_mail("[surfaces.twilio-verify]"),
+            "surfaces.twilio-verify: the surface `twilio-verify` comes in a later release \
              (watchword.toml:2)",
         ),
         (
@@ -111,8 +111,8 @@ fn each_mistake_is_refused_with_its_one_line() {
         ),
         (
             with_mail("[[listeners]]\nbind = \"127.0.0.1:0\"\nsurfaces = [\"native\", \"native\"]"),
-            "listeners.0.surfaces.1: `native` wants the same paths as `native` on 127.0.0.1:0; \
-             mount one of them elsewhere ([surfaces.native] mount = \"/prefix\") \
+            "listeners.0.surfaces.1: `native` and `native` both want /v1/recipients/unlock on 127.0.0.1:0; \
+             mount one of them elsewhere ([surfaces.native] mount = \"/native\"), or give it a listener of its own \
              (watchword.toml:4)",
         ),
         (

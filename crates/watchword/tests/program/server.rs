@@ -48,6 +48,8 @@ pub(crate) fn keygen(folder: &Path) -> String {
 pub(crate) struct Server {
     child: Child,
     pub(crate) api: String,
+    /// The second listener, if there is one.
+    pub(crate) second: String,
     pub(crate) admin: String,
     /// Where its log goes.
     pub(crate) log: PathBuf,
@@ -60,6 +62,8 @@ impl Server {
         command.args([
             "dev",
             "--bind",
+            "127.0.0.1:0",
+            "--whatsapp-bind",
             "127.0.0.1:0",
             "--admin-bind",
             "127.0.0.1:0",
@@ -104,6 +108,7 @@ impl Server {
         Self {
             child,
             api: text(&addresses["api"][0]),
+            second: text(&addresses["api"][1]),
             admin: text(&addresses["admin"]),
             log,
         }

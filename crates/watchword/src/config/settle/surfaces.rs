@@ -174,11 +174,10 @@ pub(super) fn surface(name: &str) -> Result<SurfaceKind, String> {
         "otpgateway",
     ];
     name.parse().map_err(|_| {
-        let known = SurfaceKind::ALL.map(SurfaceKind::as_str);
         if LATER.contains(&name) {
-            let known = known.join(", ");
-            return format!("the surface `{name}` comes in a later release; this one has {known}");
+            return format!("the surface `{name}` comes in a later release");
         }
+        let known = SurfaceKind::ALL.map(SurfaceKind::as_str);
         unknown("surface", name, known)
     })
 }
