@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use watchword_core::account::Accounts;
 use watchword_core::{
     ApiKeyStore, AppId, Channel, Inbox, Limit, NumberRules, Per, Policy, ProviderDescriptions,
     Region, ReplayStore, Timestamp, Verifier, WhenPending,
@@ -32,7 +33,7 @@ pub enum SurfaceKind {
 
 impl SurfaceKind {
     /// Every surface that can be served, in the order in which documents list them.
-    pub const ALL: [Self; 3] = [Self::Native, Self::Otp, Self::Whatsapp];
+    pub const ALL: [Self; 4] = [Self::Native, Self::Auth, Self::Otp, Self::Whatsapp];
 
     /// The name in the configuration, and what sources are counted under.
     #[must_use]
@@ -204,6 +205,8 @@ pub struct App {
     pub callbacks: Reception,
     /// Who may call.
     pub api_keys: Arc<dyn ApiKeyStore>,
+    /// Who registered and logs in at the auth surface.
+    pub accounts: Option<Arc<Accounts>>,
     /// The answers of requests that may be repeated.
     pub replays: Arc<dyn ReplayStore>,
     /// Which policy holds where.

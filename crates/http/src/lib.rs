@@ -35,6 +35,7 @@ pub use mount::{Area, RouteEntry, RouteTable};
 pub use openapi::openapi_json;
 pub use problem::{Cause, Problem, ProblemKind};
 pub use rate_limit::RateLimit;
+pub use surfaces::auth::PasswordPool;
 
 use mount::Mount;
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use watchword_core::account::Accounts;
 use watchword_core::keys::KeyRing;
 use watchword_core::{Clock, Entropy, Parts, Verifier};
 use watchword_http::serve::Observer;
@@ -21,6 +22,7 @@ use watchword_stores::{OpenOptions, Opened};
 pub(crate) use addresses::Addresses;
 use addresses::Bound;
 
+use crate::accounts::{self, Surroundings};
 use crate::config::{Config, ListenerConfig, Mode};
 use crate::delivery;
 use crate::failure::Failure;
@@ -79,6 +81,7 @@ struct Serving {
     verifier: Arc<Verifier>,
     callbacks: Reception,
     ports: StorePorts,
+    accounts: Arc<Accounts>,
     inbox: Option<Arc<KeptMessages>>,
     metrics: Metrics,
 }
@@ -123,6 +126,9 @@ async fn assemble(
         () = stop.cancelled() => return Err(Failure::refused("stopped before it was ready")),
     };
     metrics.watch_store(store.stats.clone());
+    let issuer = config.public_url.clone();
+    let issuer = issuer.unwrap_or_else(|| "watchword".to_owned());
+    let entropy_of = Arc::clone(&entropy);
     let verifier = Arc::new(Verifier::new(Parts {
         store: Arc::clone(&store.store),
         messenger: courier,
@@ -130,14 +136,19 @@ async fn assemble(
         clock,
         entropy,
         events: Arc::new(events),
-        issuer: config
-            .public_url
-            .clone()
-            .unwrap_or_else(|| "watchword".to_owned()),
+        issuer: issuer.clone(),
         deadline: config.deadline,
         fallback_after: config.fallback_after.clone(),
         horizon: config.horizon(),
     }));
+    let around = Surroundings {
+        accounts: Arc::clone(&store.accounts),
+        store: Arc::clone(&store.store),
+        verifier: Arc::clone(&verifier),
+        entropy: entropy_of,
+        issuer,
+    };
+    let accounts = accounts::assemble(&config.accounts, around).await?;
     let ports = StorePorts {
         api_keys: Arc::clone(&store.api_keys),
         replays: Arc::clone(&store.replays),
@@ -146,6 +157,7 @@ async fn assemble(
         verifier,
         callbacks: Reception::new(Arc::new(desk)),
         ports,
+        accounts: Arc::new(accounts),
         inbox,
         metrics,
     };
@@ -181,6 +193,7 @@ async fn serve(
         verifier: Arc::clone(&serving.verifier),
         callbacks: serving.callbacks.clone(),
         api_keys: serving.ports.api_keys,
+        accounts: Some(serving.accounts),
         replays: serving.ports.replays,
         policies: policies(config),
         numbers: config.numbers,

@@ -106,6 +106,12 @@ impl HashCost {
         self.memory_kib
     }
 
+    /// The passes over it.
+    #[must_use]
+    pub const fn passes(self) -> u32 {
+        self.passes
+    }
+
     /// Hashes a password with a fresh salt of 16 bytes. Takes some 20 milliseconds of a core:
     /// nothing for a thread that others wait for.
     ///

@@ -1,5 +1,6 @@
 //! The dialects. A surface translates: its own wire types, its own error bodies, no rule.
 
+pub(crate) mod auth;
 pub(crate) mod dialect;
 pub(crate) mod native;
 pub(crate) mod otp;
@@ -13,9 +14,10 @@ use crate::mount::Mount;
 pub(crate) fn mount(mount: Mount, kind: SurfaceKind) -> Mount {
     match kind {
         SurfaceKind::Native => native::mount(mount),
+        SurfaceKind::Auth => auth::mount(mount),
         SurfaceKind::Otp => otp::mount(mount),
         SurfaceKind::Whatsapp => whatsapp::mount(mount),
         // Not in `SurfaceKind::ALL`, and so nowhere in a configuration.
-        SurfaceKind::Auth | SurfaceKind::Uuid => mount,
+        SurfaceKind::Uuid => mount,
     }
 }

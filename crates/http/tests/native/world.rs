@@ -141,6 +141,7 @@ impl World {
                 url: "http://127.0.0.1:8080".to_owned(),
                 shutdown: CancellationToken::new(),
             }),
+            accounts: None,
             surfaces: setting.surfaces,
             providers: Arc::new(()),
             cors_origins: setting.cors_origins,

@@ -21,8 +21,6 @@ enum Meaning {
     Lacks(&'static str),
     /// It configures something that this release does not have.
     Needs(&'static str),
-    /// It configures a surface that this release does not have, and nothing hangs on it.
-    Unused(&'static str),
 }
 
 /// How the value of a variable becomes that of a setting.
@@ -33,7 +31,7 @@ enum Form {
 }
 
 use Form::{AsItIs, Minutes, Seconds};
-use Meaning::{Account, Lacks, MailServer, Needs, Setting, Unused};
+use Meaning::{Account, Lacks, MailServer, Needs, Setting};
 
 /// The names, each once. Of two that mean one setting, the later wins.
 const NAMES: &[(&str, Meaning)] = &[
@@ -72,7 +70,10 @@ const NAMES: &[(&str, Meaning)] = &[
         "OTP_REQUIRE_PROVIDER_CONFIG",
         Setting(&["surfaces", "otp", "require_provider_config"], AsItIs),
     ),
-    ("ACCESS_TOKEN_EXPIRE_MINUTES", Unused("the surface auth")),
+    (
+        "ACCESS_TOKEN_EXPIRE_MINUTES",
+        Setting(&["accounts", "access_token_ttl"], Minutes),
+    ),
     ("SMS_TWILIO_ACCOUNT_SID", Account),
     ("SMS_TWILIO_AUTH_TOKEN", Account),
     ("SMS_TWILIO_SENDER", Account),
@@ -180,9 +181,6 @@ pub(crate) fn read(variables: &Variables, dev: bool) -> SeedSettings {
                     dev,
                 );
             }
-            Unused(what) => found.notes.push(format!(
-                "{origin} is for {what}, which comes in a later release; not used"
-            )),
         }
     }
     supabase(variables, dev, &mut found);

@@ -1,6 +1,7 @@
 //! What the settings mean together: from the tree that was given to a [`Config`] that can be
 //! served, or to everything that stands against it.
 
+mod accounts;
 mod network;
 mod routes;
 mod surfaces;
@@ -25,6 +26,7 @@ use super::shape::{self, Log, Telemetry};
 use super::tree::{Value, What};
 use super::{Given, Mode};
 
+pub(crate) use accounts::AccountSettings;
 pub(crate) use network::{ListenerConfig, NEVER};
 use surfaces::{run_surfaces, surface};
 
@@ -36,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) numbers: NumberRules,
     pub(crate) public_url: Option<String>,
     pub(crate) storage: Storage,
+    pub(crate) accounts: AccountSettings,
     pub(crate) listeners: Vec<ListenerConfig>,
     pub(crate) admin: Option<std::net::SocketAddr>,
     /// The settings of the serve layer, the same on all listeners.
@@ -154,6 +157,7 @@ impl Settling<'_> {
                 .unwrap_or_default(),
             public_url: self.public_url(),
             storage: self.storage(),
+            accounts: self.accounts(),
             listeners,
             surface_settings,
             cors_origins: self.cors_origins(),

@@ -19,6 +19,7 @@ pub(crate) const TOP: &[&str] = &[
     "cors_origins",
     "allow_weak_codes",
     "storage",
+    "accounts",
     "listeners",
     "admin",
     "policy",

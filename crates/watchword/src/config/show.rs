@@ -91,6 +91,18 @@ impl Page<'_> {
         }
         self.put_given("storage.fallback", "\"none\"");
         self.put("storage.max_live", config.storage.max_live.to_string());
+        let accounts = &config.accounts;
+        let (life, cost) = (accounts.token_life, accounts.hash_cost);
+        for (name, shown) in [
+            ("access_token_ttl", quoted(&span::format(life.usual))),
+            ("remembered_ttl", quoted(&span::format(life.remembered))),
+            ("hash_memory_kib", cost.memory_kib().to_string()),
+            ("hash_passes", cost.passes().to_string()),
+            ("hash_waiting", accounts.hash_waiting.to_string()),
+        ] {
+            self.put(format!("accounts.{name}"), shown);
+        }
+        self.put_given("accounts.hash_workers", "\"half of the cores\"");
     }
 
     fn network(&mut self, config: &Config) {

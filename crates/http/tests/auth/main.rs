@@ -1,0 +1,11 @@
+//! Registration and login by code: what the documents say, and what must not happen by the way.
+
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod bodies;
+mod documents;
+mod limits;
+mod races;
+mod takeovers;
+mod tokens;
+mod world;

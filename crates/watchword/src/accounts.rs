@@ -1,0 +1,74 @@
+//! Accounts, put together.
+
+use std::sync::Arc;
+
+use watchword_core::account::{AccountParts, AccountStore, Accounts};
+use watchword_core::{Entropy, Store, Verifier};
+use watchword_http::PasswordPool;
+
+use crate::config::AccountSettings;
+use crate::failure::Failure;
+
+/// What accounts need of the rest of the server.
+pub(crate) struct Surroundings {
+    /// Where accounts are, unless they have a place of their own.
+    pub(crate) accounts: Arc<dyn AccountStore>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) issuer: String,
+}
+
+/// Opens accounts, and brings those that an older key sealed under the newest one.
+///
+/// # Errors
+/// When they cannot be opened or read.
+pub(crate) async fn assemble(
+    settings: &AccountSettings,
+    around: Surroundings,
+) -> Result<Accounts, Failure> {
+    let apart = match &settings.url {
+        Some(url) => Some(
+            watchword_stores::open_accounts(url)
+                .await
+                .map_err(|error| Failure::from_error(&error))?,
+        ),
+        None => None,
+    };
+    let workers = settings.hash_workers.unwrap_or_else(usual_workers);
+    let pool = PasswordPool::new(
+        settings.hash_cost,
+        workers,
+        settings.hash_waiting,
+        around.entropy,
+    );
+    let accounts = Accounts::new(AccountParts {
+        accounts: apart.unwrap_or(around.accounts),
+        store: around.store,
+        verifier: around.verifier,
+        passwords: Arc::new(pool),
+        issuer: around.issuer,
+        token_life: settings.token_life,
+    });
+    let renewed = accounts.renew().await;
+    let renewed = renewed.map_err(|error| Failure::from_error(&error))?;
+    if renewed.renewed > 0 {
+        tracing::info!(
+            accounts = renewed.renewed,
+            "accounts were sealed under the newest of secret_keys"
+        );
+    }
+    if renewed.unreadable > 0 {
+        tracing::error!(
+            accounts = renewed.unreadable,
+            "accounts are sealed with a key that is not in secret_keys any more; list it last to \
+             get them back"
+        );
+    }
+    Ok(accounts)
+}
+
+/// Half of the machine: the other half serves those who log in by code.
+fn usual_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+}
