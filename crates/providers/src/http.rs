@@ -7,6 +7,7 @@
 mod body;
 pub(crate) mod meaning;
 mod reply;
+mod retry_after;
 mod sender;
 
 use std::fmt;

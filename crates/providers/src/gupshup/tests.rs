@@ -133,11 +133,11 @@ const REFERENCE: &[(&str, &[u32])] = &[
     ("invalid_recipient", &[1002, 1013, 131026, 1026]),
     ("blocked_recipient", &[1008, 1006, 1007, 1012]),
     ("rejected", &[1010, 1011, 1014, 470, 4004]),
-    ("throttled", &[4001, 471, 130429, 131056, 131048]),
+    ("throttled", &[4001, 471, 130429, 131056]),
     ("unavailable", &[500, 4002, 131000, 131016]),
     ("misconfigured", &[1001, 1003, 1004, 1005, 4003, 4005]),
     // Meta's, passed through.
-    ("misconfigured", &[0, 10, 190, 299, 132_001]),
+    ("misconfigured", &[0, 10, 190, 299, 131_048, 132_001]),
     ("rejected", &[100]),
 ];
 
@@ -153,6 +153,18 @@ fn every_code_of_the_reference_has_its_class() {
             }
         }
     }
+}
+
+#[test]
+fn too_many_messages_to_one_number_do_not_count_against_gupshup() {
+    for code in [json!(131_056), json!("131056")] {
+        let body = json!({"status": "error", "message": "no", "code": code}).to_string();
+        let pair = kind().read(&reply(400, &body));
+        assert!(pair.is_about_recipient());
+        assert_eq!(pair.to_string(), "throttled: 131056");
+    }
+    let own = kind().read(&reply(400, r#"{"status":"error","code":4001}"#));
+    assert!(!own.is_about_recipient());
 }
 
 #[test]

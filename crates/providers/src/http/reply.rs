@@ -9,8 +9,7 @@ use watchword_core::routing::{Class, Detail, Outcome};
 pub struct Reply {
     /// The status.
     pub status: u16,
-    /// `Retry-After` in seconds (RFC 9110 section 10.2.3). The other form, a date, is not read:
-    /// it would need the provider's clock to agree with ours.
+    /// What `Retry-After` asks for, in seconds or as a date (RFC 9110 section 10.2.3).
     pub retry_after: Option<Duration>,
     /// The body; nothing when it could not be read to its end, or was larger than
     /// [`Sender::MAX_REPLY`](super::Sender::MAX_REPLY).

@@ -139,9 +139,7 @@ async fn read(mut response: Response) -> Option<Vec<u8>> {
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get(reqwest::header::RETRY_AFTER)?;
-    let seconds: u32 = seconds.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.into()))
+    super::retry_after::retry_after(response.headers(), jiff::Timestamp::now())
 }
 
 /// What a fault of the client means. Its text is never shown: it holds the URL.

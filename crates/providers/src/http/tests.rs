@@ -114,15 +114,20 @@ async fn a_redirect_is_a_failure_and_never_followed() {
 
 #[tokio::test]
 async fn a_receiver_that_says_slow_down_is_left_alone_as_long_as_it_wants() {
+    let seconds = "retry-after: 7";
+    let date = "date: Sun, 06 Nov 1994 08:49:30 GMT\r\nretry-after: Sun, 06 Nov 1994 08:49:37 GMT";
     for status in ["429 Too Many Requests", "503 Service Unavailable"] {
-        let answer = format!("HTTP/1.1 {status}\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n");
-        let (url, _) = server(answer).await;
-        let outcome = send_within(&url, Duration::from_secs(20)).await;
-        let retry_after = Some(Duration::from_secs(7));
-        assert_eq!(
-            *outcome.class(),
-            watchword_core::routing::Class::Throttled { retry_after }
-        );
+        for wait in [seconds, date] {
+            let answer = format!("HTTP/1.1 {status}\r\n{wait}\r\ncontent-length: 0\r\n\r\n");
+            let (url, _) = server(answer).await;
+            let outcome = send_within(&url, Duration::from_secs(20)).await;
+            let retry_after = Some(Duration::from_secs(7));
+            assert_eq!(
+                *outcome.class(),
+                watchword_core::routing::Class::Throttled { retry_after },
+                "{status} {wait}"
+            );
+        }
     }
 }
 
