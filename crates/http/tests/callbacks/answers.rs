@@ -1,15 +1,9 @@
 //! What gets to the reader, and what the provider is answered.
 
-use std::fmt::Write as _;
-use std::sync::Arc;
-
 use axum::http::Method;
-use parking_lot::Mutex;
-use tracing::field::{Field, Visit};
-use tracing::span;
 use watchword_core::{Callback, CallbackMethod};
 
-use crate::world::World;
+use crate::world::{World, unreadable};
 
 #[tokio::test]
 async fn the_reader_gets_every_byte_as_it_came() {
@@ -108,73 +102,10 @@ async fn a_name_is_one_step_of_the_path_and_nobody_else_is_known() {
 #[tokio::test]
 async fn a_body_for_nobody_is_not_read() {
     let world = World::new();
-    let pending = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
-    let body = axum::body::Body::from_stream(pending);
+    let body = unreadable();
     let answer = world
         .send(Method::POST, "/callbacks/nobody", &[], body)
         .await;
     answer.is(404, "not-found");
     assert!(world.seen().body.is_empty());
-}
-
-/// Keeps everything that is told, at every level.
-#[derive(Clone, Default)]
-struct Everything(Arc<Mutex<String>>);
-
-impl tracing::Subscriber for Everything {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
-        span.record(&mut Writer(&mut self.0.lock()));
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut Writer(&mut self.0.lock()));
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        event.record(&mut Writer(&mut self.0.lock()));
-    }
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-struct Writer<'a>(&'a mut String);
-
-impl Visit for Writer<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        let _ = writeln!(self.0, "{field}={value:?}");
-    }
-}
-
-#[tokio::test]
-async fn no_log_has_the_query_the_headers_or_the_body_of_a_callback() {
-    let everything = Everything::default();
-    let guard = tracing::subscriber::set_default(everything.clone());
-    let world = World::new();
-    for callback in [
-        Callback::Receipts(Vec::new()),
-        Callback::Refused,
-        Callback::Forbidden,
-        Callback::Unreadable,
-        Callback::Challenge("hunter2".to_owned()),
-    ] {
-        world.reads(callback);
-        for uri in [
-            "/callbacks/pigeon?token=hunter2",
-            "/callbacks/hunter2?v=hunter2",
-        ] {
-            let headers: &[(&str, &[u8])] = &[("authorization", b"Bearer hunter2")];
-            world.send(Method::POST, uri, headers, "To=hunter2").await;
-        }
-    }
-    drop(guard);
-    let logged = everything.0.lock().clone();
-    assert!(logged.contains("provider=\"pigeon\""), "{logged}");
-    assert!(!logged.contains("hunter2"), "{logged}");
 }

@@ -214,3 +214,9 @@ pub fn receipt(id: VerificationId, status: DeliveryStatus) -> Receipt {
         error: (status == DeliveryStatus::Failed).then(|| "unavailable: 30003".to_owned()),
     }
 }
+
+/// A body that whoever reads it finds broken.
+pub fn unreadable() -> Body {
+    let broken = Err::<Vec<u8>, _>(std::io::Error::other("somebody read it"));
+    Body::from_stream(futures_util::stream::iter([broken]))
+}
