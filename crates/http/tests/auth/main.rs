@@ -1,6 +1,11 @@
 //! Registration and login by code: what the documents say, and what must not happen by the way.
 
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod bodies;
 mod documents;

@@ -91,6 +91,8 @@ impl World {
         let app = App {
             verifier: Arc::new(verifier),
             callbacks: reception.clone(),
+            accounts: None,
+            providers: Arc::new(()),
             api_keys: Arc::new(KeyBox::default()),
             replays: memory,
             policies: Policies::new(policy),
