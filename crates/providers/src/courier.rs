@@ -200,6 +200,11 @@ impl Messenger for Courier {
         self.routes.contains_key(&channel)
     }
 
+    fn tracks(&self, provider: &str) -> bool {
+        let named = self.lanes.iter().find(|lane| lane.name() == provider);
+        named.is_some_and(|lane| lane.tracks_by_message_id())
+    }
+
     async fn dispatch(&self, envelope: Envelope, deadline: Duration) -> Dispatch {
         let life = envelope.expires_at.since(self.clock.now());
         let end = Instant::now() + deadline.min(life);

@@ -86,6 +86,10 @@ impl Lane {
         self.provider.carries(channel)
     }
 
+    pub(super) fn tracks_by_message_id(&self) -> bool {
+        self.provider.tracks_by_message_id()
+    }
+
     pub(super) fn timeout(&self) -> Option<Duration> {
         self.provider.timeout()
     }

@@ -76,6 +76,10 @@ impl Provider for Puppet {
         channel != Channel::Voice
     }
 
+    fn tracks_by_message_id(&self) -> bool {
+        self.name == "w2"
+    }
+
     fn timeout(&self) -> Option<Duration> {
         self.timeout
     }
@@ -247,6 +251,14 @@ async fn a_courier_without_a_channel_to_go_or_chance_to_draw_sends_nothing() {
         .await;
     assert_eq!(dispatch.verdict, Verdict::Unavailable);
     assert!(dispatch.deliveries.is_empty() && stage.asked().is_empty());
+}
+
+#[test]
+fn a_courier_knows_whose_receipts_name_messages_by_the_accounts_own_name() {
+    let stage = Stage::new();
+    let tracked = |name: &str| stage.courier.tracks(name);
+    assert!(tracked("w2"));
+    assert!(!tracked("w1") && !tracked("nobody"));
 }
 
 #[tokio::test]
