@@ -1,10 +1,15 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use watchword_core::fakes::SetClock;
-use watchword_core::{CallbackMethod, Channel, DeliveryStatus, Receipt};
+use watchword_core::fakes::{SeededEntropy, SetClock};
+use watchword_core::routing::Duplicates;
+use watchword_core::{
+    CallbackMethod, Channel, DeliveryStatus, Messenger, Receipt, TemplateSettings, Templates,
+};
 
 use super::samples::Sent;
 use super::*;
+use crate::courier::{Courier, CourierParts};
 use crate::settings::{Builder, ProviderSettings};
 
 const SID: &str = "AC0123456789abcdef0123456789abcdef";
@@ -148,6 +153,34 @@ fn a_parameter_counts_only_if_it_comes_once() {
         Some("c=1"),
     ] {
         assert_eq!(only(query, "b"), None, "{query:?}");
+    }
+}
+
+#[test]
+fn only_a_provider_that_brings_nothing_of_ours_back_is_tracked_by_its_own_ids() {
+    let chat = gupshup(&format!("callback_token = '{TOKEN}'"));
+    let courier = Courier::new(CourierParts {
+        providers: vec![
+            provider("chat", None, &chat),
+            provider("quiet", None, &gupshup("")),
+            provider("meta", None, &meta("app_secret = 'x'")),
+        ],
+        routes: BTreeMap::new(),
+        templates: Templates::new(&TemplateSettings::default()).unwrap(),
+        app_templates: BTreeMap::new(),
+        duplicates: Duplicates::default(),
+        clock: Arc::new(SetClock::default()),
+        entropy: Arc::new(SeededEntropy::new(1)),
+        observer: Arc::new(()),
+    })
+    .unwrap();
+    for (name, tracked) in [
+        ("chat", true),
+        ("quiet", false),
+        ("meta", false),
+        ("x", false),
+    ] {
+        assert_eq!(courier.tracks(name), tracked, "{name}");
     }
 }
 
