@@ -151,6 +151,12 @@ async fn node(
                 "display_phone_number": "+1 201-555-0102", "quality_rating": "GREEN",
                 "code_verification_status": "VERIFIED", "platform_type": "CLOUD_API",
                 "throughput": { "level": "STANDARD" },
+                "health_status": { "can_send_message": "AVAILABLE", "entities": [
+                    { "entity_type": "PHONE_NUMBER", "id": META_PHONE_NUMBER_ID,
+                        "can_send_message": "AVAILABLE" },
+                    { "entity_type": "WABA", "id": META_BUSINESS_ACCOUNT_ID,
+                        "can_send_message": "AVAILABLE" },
+                ] },
             }),
         ),
         META_BUSINESS_ACCOUNT_ID => json(

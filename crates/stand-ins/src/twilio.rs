@@ -56,6 +56,10 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/2010-04-01/Accounts/{sid}/Calls.json", post(calls))
         .route("/2010-04-01/Accounts/{sid}/Messages/{id}", get(fetch))
         .route("/2010-04-01/Accounts/{sid}/Calls/{id}", get(fetch))
+        .route(
+            "/2010-04-01/Accounts/{sid}/IncomingPhoneNumbers.json",
+            get(content::numbers),
+        )
         .route("/v1/Content/{sid}", get(content::content))
         .route("/v1/Content/{sid}/ApprovalRequests", get(content::approval))
         .route("/v1/ContentAndApprovals", get(content::contents))

@@ -1,8 +1,8 @@
-//! Twilio's templates, as its Content API shows them.
+//! What Twilio shows without sending: templates, as its Content API has them, and numbers.
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{turned_away, unknown};
 use crate::account::{
     TWILIO_ACCOUNT_SID, TWILIO_CONTENT_SID, TWILIO_CONTENT_SID_DE, TWILIO_CONTENT_SID_PENDING,
+    TWILIO_NUMBER,
 };
 use crate::answer::json;
 use crate::shared::Shared;
@@ -85,4 +86,30 @@ pub(super) async fn contents(State(shared): State<Arc<Shared>>, headers: HeaderM
     });
     let meta = json!({ "key": "contents", "page": 0, "page_size": 50, "next_page_url": null });
     json(200, &json!({ "contents": contents, "meta": meta }))
+}
+
+/// `GET …/IncomingPhoneNumbers.json[?PhoneNumber=…]`
+pub(super) async fn numbers(
+    State(shared): State<Arc<Shared>>,
+    Path(sid): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(refusal) = turned_away(&shared, &headers, &sid) {
+        return refusal;
+    }
+    let query = query.unwrap_or_default();
+    let wanted = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "PhoneNumber");
+    let numbers = match wanted.is_none_or(|(_, number)| number == TWILIO_NUMBER) {
+        true => json!([{
+            "sid": "PN00000000000000000000000000000001", "account_sid": TWILIO_ACCOUNT_SID,
+            "phone_number": TWILIO_NUMBER, "friendly_name": "Stand-in", "status": "in-use",
+            "capabilities": { "voice": true, "sms": true, "mms": true, "fax": false },
+        }]),
+        false => json!([]),
+    };
+    json(
+        200,
+        &json!({ "incoming_phone_numbers": numbers, "page": 0, "next_page_uri": null }),
+    )
 }

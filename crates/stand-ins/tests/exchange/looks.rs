@@ -30,6 +30,17 @@ async fn an_account_of_twilio_its_templates_and_messages_can_be_looked_up() {
     let (status, body) = look(&stand_in, &account_path, &basic(sid, "wrong")).await;
     assert_eq!((status, &body["code"]), (401, &json!(20_003)));
 
+    let numbers = format!("/2010-04-01/Accounts/{sid}/IncomingPhoneNumbers.json");
+    for (query, count) in [
+        ("", 1),
+        ("?PhoneNumber=%2B12015550100", 1),
+        ("?PhoneNumber=%2B12015550199", 0),
+    ] {
+        let (_, body) = look(&stand_in, &format!("{numbers}{query}"), &right).await;
+        let found = body["incoming_phone_numbers"].as_array().unwrap();
+        assert_eq!(found.len(), count, "{query}");
+    }
+
     plain(Family::Twilio, NUMBER).post(&stand_in).await.unwrap();
     let id = &stand_in.messages()[0].id;
     let path = format!("/2010-04-01/Accounts/{sid}/Messages/{id}.json");
@@ -72,6 +83,8 @@ async fn a_number_of_meta_and_its_templates_can_be_looked_up() {
         (status, &body["id"]),
         (200, &json!(account::META_PHONE_NUMBER_ID))
     );
+    let account = &body["health_status"]["entities"][1]["id"];
+    assert_eq!(account, account::META_BUSINESS_ACCOUNT_ID);
     let (status, body) = look(&stand_in, &number, "Bearer wrong").await;
     assert_eq!((status, &body["error"]["code"]), (401, &json!(190)));
     let templates = format!(
