@@ -201,13 +201,8 @@ impl Messenger for Courier {
     }
 
     fn tracks(&self, provider: &str) -> bool {
-<<<<<<< HEAD
         let named = self.lanes.iter().find(|lane| lane.name() == provider);
         named.is_some_and(|lane| lane.tracks_by_message_id())
-=======
-        let mut lanes = self.lanes.iter();
-        lanes.any(|lane| lane.name() == provider && lane.tracks_by_message_id())
->>>>>>> d0ca376 (wip5)
     }
 
     async fn dispatch(&self, envelope: Envelope, deadline: Duration) -> Dispatch {
