@@ -11,6 +11,7 @@ mod configuration;
 mod crashes;
 mod dev_mode;
 mod doctor;
+mod fixtures;
 mod follow;
 mod leaks;
 mod mail;

@@ -58,7 +58,13 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `watchword dev` on free ports with `folder` as its data.
     pub(crate) fn dev(folder: &Path, more: &[&str]) -> Self {
+        Self::dev_with(folder, more, &[])
+    }
+
+    /// The same in an environment.
+    pub(crate) fn dev_with(folder: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = program(folder);
+        command.envs(variables.iter().copied());
         command.args([
             "dev",
             "--bind",
