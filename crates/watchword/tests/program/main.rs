@@ -7,6 +7,7 @@
 )]
 
 mod api_keys;
+mod auth;
 mod configuration;
 mod crashes;
 mod dev_mode;
