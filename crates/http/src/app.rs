@@ -33,7 +33,13 @@ pub enum SurfaceKind {
 
 impl SurfaceKind {
     /// Every surface that can be served, in the order in which documents list them.
-    pub const ALL: [Self; 4] = [Self::Native, Self::Auth, Self::Otp, Self::Whatsapp];
+    pub const ALL: [Self; 5] = [
+        Self::Native,
+        Self::Auth,
+        Self::Otp,
+        Self::Whatsapp,
+        Self::Uuid,
+    ];
 
     /// The name in the configuration, and what sources are counted under.
     #[must_use]

@@ -58,7 +58,6 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) kind: SurfaceKind,
     /// What was asked for, below the path that the surface is mounted at.
-    #[allow(dead_code, reason = "for surfaces that take parameters from the query")]
     pub(crate) uri: Uri,
     pub(crate) body: Bytes,
     client: ClientAddress,

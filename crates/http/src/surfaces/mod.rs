@@ -5,6 +5,7 @@ pub(crate) mod dialect;
 pub(crate) mod native;
 pub(crate) mod otp;
 pub(crate) mod trouble;
+pub(crate) mod uuid;
 pub(crate) mod whatsapp;
 
 use crate::app::SurfaceKind;
@@ -17,7 +18,6 @@ pub(crate) fn mount(mount: Mount, kind: SurfaceKind) -> Mount {
         SurfaceKind::Auth => auth::mount(mount),
         SurfaceKind::Otp => otp::mount(mount),
         SurfaceKind::Whatsapp => whatsapp::mount(mount),
-        // Not in `SurfaceKind::ALL`, and so nowhere in a configuration.
-        SurfaceKind::Uuid => mount,
+        SurfaceKind::Uuid => uuid::mount(mount),
     }
 }

@@ -14,4 +14,5 @@ mod promises;
 mod routes;
 mod stand_ins;
 mod starts;
+mod uuid;
 mod world;
