@@ -1,10 +1,12 @@
 //! Putting routes in place, and the one list of all of them.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::{Method, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodRouter;
 use utoipa::openapi::OpenApi;
@@ -71,6 +73,8 @@ pub(crate) struct Mount {
     pages: Router<Arc<App>>,
     table: RouteTable,
     dialects: Vec<Dialect>,
+    /// What is said where nothing is; known when everything is in place.
+    nowhere: Arc<OnceLock<Nowhere>>,
 }
 
 impl Mount {
@@ -80,6 +84,7 @@ impl Mount {
             pages: Router::new(),
             table: RouteTable::default(),
             dialects: Vec::new(),
+            nowhere: Arc::default(),
         }
     }
 
@@ -100,6 +105,35 @@ impl Mount {
     pub(crate) fn spoken(self, dialect: Dialect, routes: UtoipaMethodRouter<Arc<App>>) -> Self {
         let (schemas, paths, methods) = routes;
         let methods = methods.fallback(async move || dialect.refuse(Trouble::NoSuchMethod));
+        self.documented(Area::Surface(dialect.kind), (schemas, paths, methods))
+    }
+
+    /// As [`Self::spoken`], for a path that begins with a parameter. Where the dialect shares a listener,
+    /// only what `owns` says of the path's first step is its; there is nothing at the others.
+    pub(crate) fn spoken_for(
+        self,
+        dialect: Dialect,
+        owns: fn(&str) -> bool,
+        routes: UtoipaMethodRouter<Arc<App>>,
+    ) -> Self {
+        let (schemas, paths, methods) = routes;
+        let methods = methods.fallback(async move || dialect.refuse(Trouble::NoSuchMethod));
+        let nowhere = Arc::clone(&self.nowhere);
+        let guard = from_fn(move |request: Request, next: Next| {
+            let path = request.uri().path();
+            let first = path.trim_start_matches('/').split('/').next();
+            let shared = nowhere.get().filter(|nowhere| nowhere.shared);
+            let refusal = shared
+                .filter(|_| !first.is_some_and(owns))
+                .map(|nowhere| nowhere.say(request.uri()));
+            async move {
+                match refusal {
+                    Some(refusal) => refusal,
+                    None => next.run(request).await,
+                }
+            }
+        });
+        let methods = methods.layer(guard);
         self.documented(Area::Surface(dialect.kind), (schemas, paths, methods))
     }
 
@@ -161,20 +195,43 @@ impl Mount {
             None => surfaces,
         };
         let router = with_fallbacks(surfaces.merge(self.pages));
-        let spoken: Arc<[_]> = self.dialects.into_iter().collect();
-        router.fallback(async move |uri: Uri| nowhere(&spoken, &uri))
+        let surfaces = self
+            .table
+            .entries()
+            .iter()
+            .filter_map(|route| match route.area {
+                Area::Surface(kind) => Some(kind),
+                _ => None,
+            });
+        let nowhere = Nowhere {
+            shared: surfaces.collect::<BTreeSet<_>>().len() > 1,
+            dialects: self.dialects.into(),
+        };
+        let nowhere = self.nowhere.get_or_init(|| nowhere).clone();
+        router.fallback(async move |uri: Uri| nowhere.say(&uri))
     }
 }
 
-/// What is not found below the paths of a dialect is refused in its words.
-fn nowhere(spoken: &[Dialect], uri: &Uri) -> Response {
-    let below = |prefix: &str| {
-        let rest = uri.path().strip_prefix(prefix);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    match spoken.iter().find(|one| one.prefix.is_some_and(below)) {
-        Some(dialect) => dialect.refuse(Trouble::NoSuchPath),
-        None => no_such_path(),
+/// What is said where nothing is.
+#[derive(Clone)]
+struct Nowhere {
+    dialects: Arc<[Dialect]>,
+    /// Whether there is more than one surface.
+    shared: bool,
+}
+
+impl Nowhere {
+    /// What is not found below the paths of a dialect is refused in its words.
+    fn say(&self, uri: &Uri) -> Response {
+        let below = |prefix: &str| {
+            let rest = uri.path().strip_prefix(prefix);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let mut dialects = self.dialects.iter();
+        match dialects.find(|one| one.prefix.is_some_and(below)) {
+            Some(dialect) => dialect.refuse(Trouble::NoSuchPath),
+            None => no_such_path(),
+        }
     }
 }
 

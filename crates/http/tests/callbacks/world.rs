@@ -63,6 +63,14 @@ pub struct World {
     pub reception: Reception,
 }
 
+/// All that go together on one listener: `/{uuid}/{otp}` of the last has the shape of a callback's path.
+const SURFACES: [SurfaceKind; 4] = [
+    SurfaceKind::Native,
+    SurfaceKind::Auth,
+    SurfaceKind::Otp,
+    SurfaceKind::Uuid,
+];
+
 impl World {
     pub fn new() -> Self {
         Self::with(Policy::default(), None)
@@ -111,7 +119,7 @@ impl World {
             told: Told::default(),
         };
         Self {
-            router: api_router(Arc::new(app), &SurfaceKind::ALL),
+            router: api_router(Arc::new(app), &SURFACES),
             pigeon,
             desk,
             reception,

@@ -352,6 +352,25 @@ async fn handles_of_other_surfaces_are_unknown_here() {
 }
 
 #[tokio::test]
+async fn where_other_surfaces_are_what_is_no_handle_is_not_found() {
+    let world = World::with(Setting {
+        serves: vec![SurfaceKind::Native, SurfaceKind::Uuid],
+        ..Setting::default()
+    });
+    for path in [
+        "/favicon.ico",
+        "/no/such",
+        "/api/health",
+        "/v2/verifications",
+    ] {
+        for method in [Method::GET, Method::POST, Method::HEAD] {
+            let answer = world.send(method, path, &[], "").await;
+            assert_eq!(answer.status, 404, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn nobody_but_a_person_uses_a_code_up() {
     let world = public();
     let (uuid, code) = sent(&world, "&retry_limit=1", "").await;

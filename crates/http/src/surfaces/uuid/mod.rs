@@ -40,9 +40,15 @@ pub(super) fn mount(mount: Mount) -> Mount {
     mount
         .dialect(UUID)
         .spoken(UUID, routes!(generate_uuid))
-        .spoken(UUID, routes!(verify_uuid))
-        .spoken(UUID, routes!(verify_uuid_without_code))
+        .spoken_for(UUID, is_handle, routes!(verify_uuid))
+        .spoken_for(UUID, is_handle, routes!(verify_uuid_without_code))
         .spoken(UUID, routes!(health_of_uuid))
+}
+
+/// On a listener of its own this surface takes whatever stands in the place of a handle, and says that
+/// it is expired.
+fn is_handle(step: &str) -> bool {
+    VerificationId::parse(step).is_some()
 }
 
 /// Keeps the codes of this surface apart from others of the same recipient.
