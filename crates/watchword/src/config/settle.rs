@@ -167,7 +167,7 @@ impl Settling<'_> {
             policy,
             surfaces: policies,
             templates: self.templates("templates"),
-            channels: self.channels(&providers),
+            channels,
             fallback_after: self.fallback_after(),
             providers,
             deadline: self.section::<shape::Delivery>("delivery").deadline,

@@ -19,4 +19,5 @@ mod mail;
 mod refusals;
 mod server;
 mod shutdown;
+mod surfaces;
 mod tls;

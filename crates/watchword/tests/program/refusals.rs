@@ -4,7 +4,7 @@ use crate::configuration::{MAIL, write};
 use crate::server::{call, folder};
 
 /// What `serve` and `config check` say about a configuration; they have to agree.
-fn refused(text: &str) -> String {
+pub(crate) fn refused(text: &str) -> String {
     let folder = folder();
     write(folder.path(), text);
     let served = call(folder.path(), &["serve"]);
