@@ -268,8 +268,8 @@ async fn receive(
     receipt: Receipt,
     tasks: &TaskTracker,
 ) -> Result<(), Failure> {
-    let received = verifier.receive(&provider, vec![receipt]).await?;
-    for turn in received.turns {
+    let received = verifier.receive(&provider, receipt).await?;
+    if let Some(turn) = received.turn {
         let verifier = Arc::clone(&verifier);
         tasks.spawn(async move {
             if let Err(error) = verifier.fall_back(turn).await {

@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use parking_lot::Mutex;
 
+use super::journal::Journal;
 use super::record::Change;
+use super::store::MemoryStore;
 use crate::clock::Timestamp;
 use crate::keys::Sealed;
-use crate::store::{Replay, ReplayKey};
+use crate::store::{Replay, ReplayKey, ReplayStore, StoreError};
 
 const PARTS: usize = 64;
 
@@ -128,5 +131,51 @@ impl Replays {
             part.0.retain(|_, entry| entry.until > now);
             self.len.fetch_sub(before - part.0.len(), Ordering::Relaxed);
         }
+    }
+}
+
+#[async_trait]
+impl<J: Journal> ReplayStore for MemoryStore<J> {
+    async fn claim(
+        &self,
+        key: ReplayKey,
+        fingerprint: [u8; 32],
+        running_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Replay, StoreError> {
+        self.journal.ready()?;
+        let entry = ReplayEntry {
+            fingerprint,
+            answer: None,
+            until: running_until,
+        };
+        let (replay, position) = self
+            .replays
+            .claim(key, entry, self.max_live, now, |key, entry| {
+                self.append(|out| Change::put_replay(out, key, entry))
+            })
+            .ok_or(StoreError::Full { max: self.max_live })?;
+        self.settle(position.unwrap_or_else(|| self.journal.position()))
+            .await?;
+        Ok(replay)
+    }
+
+    async fn finish(
+        &self,
+        key: ReplayKey,
+        answer: Sealed,
+        keep_until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let position = self.replays.finish(key, answer, keep_until, |key, entry| {
+            self.append(|out| Change::put_replay(out, key, entry))
+        });
+        self.settle(position.unwrap_or_default()).await
+    }
+
+    async fn abandon(&self, key: ReplayKey) -> Result<(), StoreError> {
+        let position = self.replays.abandon(key, |key, entry| {
+            self.append(|out| Change::put_replay(out, key, entry))
+        });
+        self.settle(position.unwrap_or_default()).await
     }
 }

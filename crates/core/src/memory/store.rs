@@ -10,14 +10,13 @@ use super::fallbacks::Fallbacks;
 use super::journal::{Journal, NoJournal};
 use super::names::Names;
 use super::record::{Change, CorruptRecord, Lane, changes};
-use super::replays::{ReplayEntry, Replays};
+use super::replays::Replays;
 use super::shard::{Shard, SourceShard};
 use crate::app::AppId;
 use crate::clock::Timestamp;
 use crate::delivery::DeliveryId;
 use crate::digest::{RecipientIndex, SourceIndex};
 use crate::id::VerificationId;
-use crate::keys::Sealed;
 use crate::ledger::RecipientLedger;
 use crate::policy::LONGEST_WINDOW;
 use crate::purpose::Purpose;
@@ -25,7 +24,7 @@ use crate::step::{
     self, CancelOutcome, CheckOutcome, CheckStep, CheckTarget, Note, ResendOutcome, ResendStep,
     SendTerms, StartOutcome, StartStep, Turn, Withdrawal,
 };
-use crate::store::{MessageKey, Replay, ReplayKey, ReplayStore, Store, StoreError};
+use crate::store::{MessageKey, Store, StoreError};
 use crate::verification::{Status, Verification};
 
 /// Into how many parts the recipients are split. More mean shorter sweeps and less waiting.
@@ -36,7 +35,7 @@ const SOURCE_SHARDS: usize = 256;
 pub struct MemoryStore<J: Journal = NoJournal> {
     shards: Box<[Mutex<Shard>]>,
     sources: Box<[Mutex<SourceShard>]>,
-    replays: Replays,
+    pub(super) replays: Replays,
     pub(super) names: Names,
     pub(super) fallbacks: Fallbacks,
     pub(super) live: AtomicUsize,
@@ -219,7 +218,7 @@ impl<J: Journal> MemoryStore<J> {
     }
 
     /// Everything seen so far has to be durable before it is told to anybody.
-    async fn settle(&self, position: u64) -> Result<(), StoreError> {
+    pub(super) async fn settle(&self, position: u64) -> Result<(), StoreError> {
         self.journal.settle(position).await
     }
 
@@ -468,51 +467,5 @@ impl<J: Journal> Store for MemoryStore<J> {
 
     async fn ready(&self) -> Result<(), StoreError> {
         self.journal.ready()
-    }
-}
-
-#[async_trait]
-impl<J: Journal> ReplayStore for MemoryStore<J> {
-    async fn claim(
-        &self,
-        key: ReplayKey,
-        fingerprint: [u8; 32],
-        running_until: Timestamp,
-        now: Timestamp,
-    ) -> Result<Replay, StoreError> {
-        self.journal.ready()?;
-        let entry = ReplayEntry {
-            fingerprint,
-            answer: None,
-            until: running_until,
-        };
-        let (replay, position) = self
-            .replays
-            .claim(key, entry, self.max_live, now, |key, entry| {
-                self.append(|out| Change::put_replay(out, key, entry))
-            })
-            .ok_or(StoreError::Full { max: self.max_live })?;
-        self.settle(position.unwrap_or_else(|| self.journal.position()))
-            .await?;
-        Ok(replay)
-    }
-
-    async fn finish(
-        &self,
-        key: ReplayKey,
-        answer: Sealed,
-        keep_until: Timestamp,
-    ) -> Result<(), StoreError> {
-        let position = self.replays.finish(key, answer, keep_until, |key, entry| {
-            self.append(|out| Change::put_replay(out, key, entry))
-        });
-        self.settle(position.unwrap_or_default()).await
-    }
-
-    async fn abandon(&self, key: ReplayKey) -> Result<(), StoreError> {
-        let position = self.replays.abandon(key, |key, entry| {
-            self.append(|out| Change::put_replay(out, key, entry))
-        });
-        self.settle(position.unwrap_or_default()).await
     }
 }

@@ -13,63 +13,57 @@ use crate::store::MessageKey;
 /// How many due fallbacks are taken at a time.
 const BATCH: usize = 256;
 
-/// What came of some receipts.
+/// What came of a receipt.
 #[derive(Debug, Default)]
 pub struct Received {
-    /// How many were about messages of ours.
-    pub known: usize,
-    /// The turns that they gave: each has to be given to [`Verifier::fall_back`], by a task that
-    /// outlives the callback.
-    pub turns: Vec<Turn>,
+    /// Whether it was about a message of ours.
+    pub known: bool,
+    /// The turn that it gave, to be given to [`Verifier::fall_back`] by a task that outlives the
+    /// callback.
+    pub turn: Option<Turn>,
 }
 
 impl Verifier {
-    /// Takes in what an authenticated callback of `provider` said. Only deliveries change, and
-    /// only forward; what is about messages that nobody knows is dropped. Doing so again changes
-    /// nothing.
+    /// Takes in what an authenticated callback of `provider` said of one message. Only its
+    /// delivery changes, and only forward; what is about a message that nobody knows is dropped.
+    /// Doing so again changes nothing.
     ///
     /// # Errors
     /// Only ours; the provider should report again then.
-    pub async fn receive(
-        &self,
-        provider: &str,
-        receipts: Vec<Receipt>,
-    ) -> Result<Received, Failure> {
-        let mut received = Received::default();
-        for receipt in receipts {
-            let now = self.now();
-            let place = match &receipt.about {
-                About::Delivery {
-                    verification,
-                    delivery,
-                } => Some((*verification, *delivery)),
-                About::Message(name) => {
-                    let key = self.message_key(provider, name);
-                    let found = self.parts.store.locate(key, now).await;
-                    self.watch(found)?
-                }
-            };
-            let Some((verification, id)) = place else {
-                continue;
-            };
-            received.known += 1;
-            self.note_event(Event::Receipt(receipt.channel, receipt.status));
-            let note = Note {
-                deliveries: vec![Delivery {
-                    id,
-                    channel: receipt.channel,
-                    provider: provider.to_owned(),
-                    status: receipt.status,
-                    at: now,
-                    message_id: receipt.message_id,
-                    error: receipt.error,
-                }],
-                ..Note::default()
-            };
-            let noted = self.parts.store.note(verification, note, now).await;
-            received.turns.extend(self.watch(noted)?);
-        }
-        Ok(received)
+    pub async fn receive(&self, provider: &str, receipt: Receipt) -> Result<Received, Failure> {
+        let now = self.now();
+        let place = match &receipt.about {
+            About::Delivery {
+                verification,
+                delivery,
+            } => Some((*verification, *delivery)),
+            About::Message(name) => {
+                let key = self.message_key(provider, name);
+                let found = self.parts.store.locate(key, now).await;
+                self.watch(found)?
+            }
+        };
+        let Some((verification, id)) = place else {
+            return Ok(Received::default());
+        };
+        self.note_event(Event::Receipt(receipt.channel, receipt.status));
+        let note = Note {
+            deliveries: vec![Delivery {
+                id,
+                channel: receipt.channel,
+                provider: provider.to_owned(),
+                status: receipt.status,
+                at: now,
+                message_id: receipt.message_id,
+                error: receipt.error,
+            }],
+            ..Note::default()
+        };
+        let turn = self.parts.store.note(verification, note, now).await;
+        Ok(Received {
+            known: true,
+            turn: self.watch(turn)?,
+        })
     }
 
     /// The turns whose time has come. Nobody else gets the same ones: each has to be given to

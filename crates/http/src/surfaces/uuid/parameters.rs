@@ -176,6 +176,7 @@ fn invalid(message: &'static str) -> Trouble {
 }
 
 /// An integer; nothing, where it is far out of any range.
+#[derive(Clone, Copy)]
 struct Integer(Option<u32>);
 
 /// The query, decoded. A name that comes twice is kept twice.
