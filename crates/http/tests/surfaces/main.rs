@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, dead_code)]
 
+mod documents;
 mod otp;
 mod promises;
 mod routes;

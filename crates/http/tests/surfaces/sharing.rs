@@ -113,3 +113,22 @@ async fn no_answer_holds_a_code() {
         assert_eq!(held, None, "{}", answer.text);
     }
 }
+
+#[tokio::test]
+async fn a_locked_recipient_cannot_even_use_the_right_code_elsewhere() {
+    let world = public(&ALL);
+    whatsapp::send(&world, PHONE).await.is_ok();
+    let right = last_code(&world);
+    for channel in ["sms", "whatsapp"] {
+        otp::generate(&world, channel, PHONE).await.is_ok();
+        let wrong = another(&last_code(&world));
+        for _ in 0..5 {
+            otp::verify(&world, channel, PHONE, &wrong).await;
+        }
+    }
+    let locked = whatsapp::verify(&world, PHONE, &right).await;
+    assert_eq!(locked.status, 429, "{}", locked.text);
+    assert!(!locked.header("retry-after").is_empty());
+    world.clock.advance(Duration::from_secs(3600));
+    whatsapp::send(&world, PHONE).await.is_ok();
+}

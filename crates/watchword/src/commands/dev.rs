@@ -62,6 +62,7 @@ pub(super) fn run(args: &Dev) -> Result<(), Failure> {
     drop(given);
     let data = config.storage.url.path().map(Path::to_owned);
     let leaving = leaving(&config);
+    let surfaces = surfaces(&config);
     let print = args.output.print_addresses;
     let manner = Manner {
         expose_codes: args.expose_codes,
@@ -69,7 +70,7 @@ pub(super) fn run(args: &Dev) -> Result<(), Failure> {
             if print {
                 say(&addresses.to_json())
             } else {
-                say(&welcome(addresses, data.as_deref(), &leaving))
+                say(&welcome(addresses, &surfaces, data.as_deref(), &leaving))
             }
         }),
     };
@@ -185,6 +186,21 @@ fn leaving(config: &Config) -> Vec<Channel> {
     outward.map(|(channel, _)| *channel).collect()
 }
 
+/// The surfaces of each listener.
+fn surfaces(config: &Config) -> Vec<String> {
+    let named = config.listeners.iter().map(|listener| {
+        let names = listener.surfaces.iter().map(|(kind, mount)| {
+            if mount.is_empty() {
+                kind.to_string()
+            } else {
+                format!("{kind} at {mount}")
+            }
+        });
+        names.collect::<Vec<_>>().join(", ")
+    });
+    named.collect()
+}
+
 /// What becomes of a message.
 fn reach(leaving: &[Channel]) -> String {
     if leaving.is_empty() {
@@ -198,7 +214,12 @@ fn reach(leaving: &[Channel]) -> String {
 }
 
 /// What a person reads who started dev mode.
-fn welcome(addresses: &Addresses, database: Option<&Path>, leaving: &[Channel]) -> String {
+fn welcome(
+    addresses: &Addresses,
+    surfaces: &[String],
+    database: Option<&Path>,
+    leaving: &[Channel],
+) -> String {
     let url = addresses.first_url();
     let insecure = if url.starts_with("https") { "-k " } else { "" };
     let mut text = format!(
@@ -206,8 +227,8 @@ fn welcome(addresses: &Addresses, database: Option<&Path>, leaving: &[Channel]) 
         env!("CARGO_PKG_VERSION"),
         reach(leaving)
     );
-    for api in addresses.urls() {
-        text += &format!("  API     {api}/v1  (documents: {api}/docs)\n");
+    for (api, surfaces) in addresses.urls().zip(surfaces) {
+        text += &format!("  API     {api}  {surfaces}  (documents: {api}/docs)\n");
     }
     text += &format!("  Inbox   {url}/dev/inbox\n");
     if let Some(admin) = addresses.admin {
