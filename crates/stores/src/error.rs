@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::postgres::PostgresError;
+
 /// The storage does not open, and nothing was served from it. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -104,5 +106,14 @@ pub enum OpenError {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// The PostgreSQL database cannot be used.
+    #[error("{database} cannot be used: {source}")]
+    Postgres {
+        /// Which one, without its password.
+        database: String,
+        /// Why, and what to do.
+        #[source]
+        source: Box<PostgresError>,
     },
 }

@@ -13,6 +13,7 @@
 mod api_keys;
 mod error;
 mod open;
+mod postgres;
 mod sqlite;
 mod stats;
 mod sweeper;
@@ -21,7 +22,11 @@ mod worker;
 
 pub use api_keys::MemoryApiKeys;
 pub use error::OpenError;
-pub use open::{OpenOptions, Opened, open, open_accounts};
+pub use open::{OpenOptions, Opened, open, open_accounts, open_api_keys};
+pub use postgres::{
+    InvalidPostgresUrl, PostgresAccounts, PostgresApiKeys, PostgresError, PostgresStore,
+    PostgresTime, PostgresUrl, migrate_postgres,
+};
 pub use sqlite::{Migrated, OLDEST_SQLITE, SqliteAccounts, SqliteApiKeys, migrate};
 pub use stats::{Stats, StatsReader};
 pub use url::{InvalidStorageUrl, StorageUrl};

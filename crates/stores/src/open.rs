@@ -11,6 +11,7 @@ use watchword_core::{ApiKeyStore, Clock, ReplayStore, Store};
 
 use crate::api_keys::MemoryApiKeys;
 use crate::error::OpenError;
+use crate::postgres::{Postgres, PostgresAccounts, PostgresApiKeys};
 use crate::sqlite::{Checkpoints, Embedded, Settings, SqliteAccounts, SqliteApiKeys};
 use crate::stats::{Stats, StatsReader};
 use crate::sweeper;
@@ -65,6 +66,7 @@ pub struct Opened {
 enum Background {
     Memory(Worker),
     Embedded(Box<Embedded>),
+    Postgres(Postgres),
 }
 
 /// Opens the storage that `url` names, and puts back what it kept. Another process that serves
@@ -89,10 +91,11 @@ pub async fn open(url: &StorageUrl, options: OpenOptions) -> Result<Opened, Open
                 let accounts = SqliteAccounts::open(&own, Checkpoints::Others)?;
                 Ok((embedded, api_keys, accounts))
             });
-            let (embedded, api_keys, accounts) = opened.await.map_err(|error| OpenError::Io {
-                file: path.clone(),
-                source: error.into(),
-            })??;
+            let (embedded, api_keys, accounts) =
+                opened.await.map_err(|error| OpenError::Io {
+                    file: path.clone(),
+                    source: error.into(),
+                })??;
             Ok(Opened {
                 store: embedded.store(),
                 replays: embedded.replays(),
@@ -100,6 +103,19 @@ pub async fn open(url: &StorageUrl, options: OpenOptions) -> Result<Opened, Open
                 accounts: Arc::new(accounts),
                 stats: StatsReader::new(embedded.stats()),
                 background: Background::Embedded(Box::new(embedded)),
+            })
+        }
+        StorageUrl::Postgres(url) => {
+            let postgres = Postgres::open(url, &options.keys, options.clock).await?;
+            let store = postgres.store();
+            Ok(Opened {
+                store: Arc::clone(&store) as Arc<dyn Store>,
+                replays: store,
+                api_keys: postgres.api_keys(),
+                accounts: postgres.accounts(),
+                // The server has figures of its own.
+                stats: StatsReader::new(Stats::default),
+                background: Background::Postgres(postgres),
             })
         }
     }
@@ -137,6 +153,7 @@ pub async fn open_accounts(url: &StorageUrl) -> Result<Arc<dyn AccountStore>, Op
     let path = match url {
         StorageUrl::Memory => return Ok(Arc::new(MemoryAccounts::default())),
         StorageUrl::Sqlite(path) => path.clone(),
+        StorageUrl::Postgres(url) => return Ok(Arc::new(PostgresAccounts::open(url).await?)),
     };
     let own = path.clone();
     let opened = spawn_blocking(move || SqliteAccounts::open(&own, Checkpoints::Own)).await;
@@ -147,6 +164,19 @@ pub async fn open_accounts(url: &StorageUrl) -> Result<Arc<dyn AccountStore>, Op
     Ok(Arc::new(opened?))
 }
 
+/// Opens API keys by themselves, beside running servers or without any; nothing where they would
+/// end with this process.
+///
+/// # Errors
+/// [`OpenError`], whose text says what to do.
+pub async fn open_api_keys(url: &StorageUrl) -> Result<Option<Arc<dyn ApiKeyStore>>, OpenError> {
+    Ok(match url {
+        StorageUrl::Memory => None,
+        StorageUrl::Sqlite(path) => Some(Arc::new(SqliteApiKeys::open(path)?)),
+        StorageUrl::Postgres(url) => Some(Arc::new(PostgresApiKeys::open(url).await?)),
+    })
+}
+
 impl Opened {
     /// Ends the storage: writes what is left, makes a last snapshot where that makes the next
     /// start quicker, and lets go of the file. To be called when no request is in flight.
@@ -154,6 +184,7 @@ impl Opened {
         let closed = spawn_blocking(move || match self.background {
             Background::Memory(sweeper) => drop(sweeper),
             Background::Embedded(embedded) => embedded.close(),
+            Background::Postgres(postgres) => drop(postgres),
         });
         if closed.await.is_err() {
             tracing::error!("closing the storage panicked");

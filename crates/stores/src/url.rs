@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::postgres::{InvalidPostgresUrl, PostgresUrl};
+
 /// Where things are to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StorageUrl {
@@ -11,18 +13,23 @@ pub enum StorageUrl {
     Memory,
     /// In this SQLite file.
     Sqlite(PathBuf),
+    /// In this PostgreSQL database.
+    Postgres(Box<PostgresUrl>),
 }
 
 /// The text names no storage that this release has.
 ///
 /// Never carries the text: a database URL may hold a password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidStorageUrl {
-    /// PostgreSQL, Redis and their like.
-    #[error("PostgreSQL and Redis come in a later release; this one has memory: and sqlite:FILE")]
+    /// Redis and its like.
+    #[error("Redis comes in a later release; this one has memory:, sqlite:FILE and postgres://…")]
     Later,
+    /// A PostgreSQL connection string that cannot be used.
+    #[error(transparent)]
+    Postgres(#[from] InvalidPostgresUrl),
     /// Something else.
-    #[error("is not memory: or sqlite:FILE")]
+    #[error("is not memory:, sqlite:FILE or postgres://…")]
     UnknownScheme,
     /// `sqlite:` and nothing behind it.
     #[error("names no file; write sqlite:FILE")]
@@ -38,7 +45,7 @@ pub enum InvalidStorageUrl {
 }
 
 impl StorageUrl {
-    /// Reads `memory:` or `sqlite:FILE`. Other common spellings are taken too where they leave
+    /// Reads `memory:`, `sqlite:FILE` or `postgres://…` ([`PostgresUrl::parse`]). Other common spellings are taken too where they leave
     /// no doubt: `sqlite://FILE`, `sqlite:///./FILE`, `sqlite:////FILE`, `sqlite::memory:`.
     ///
     /// # Errors
@@ -48,13 +55,14 @@ impl StorageUrl {
         let Some((scheme, rest)) = text.split_once(':') else {
             return Err(InvalidStorageUrl::UnknownScheme);
         };
-        match scheme.to_ascii_lowercase().as_str() {
+        let scheme = scheme.to_ascii_lowercase();
+        // Of postgresql+asyncpg and the like, what is behind the plus is about another program.
+        match scheme.split('+').next().unwrap_or_default() {
             "memory" if rest.is_empty() => Ok(Self::Memory),
             "sqlite" if rest == ":memory:" || rest == "//:memory:" => Ok(Self::Memory),
             "sqlite" => sqlite_path(rest).map(Self::Sqlite),
-            "postgres" | "postgresql" | "redis" | "rediss" | "redis-cluster" | "valkey" => {
-                Err(InvalidStorageUrl::Later)
-            }
+            "postgres" | "postgresql" => Ok(Self::Postgres(Box::new(PostgresUrl::parse(text)?))),
+            "redis" | "rediss" | "redis-cluster" | "valkey" => Err(InvalidStorageUrl::Later),
             _ => Err(InvalidStorageUrl::UnknownScheme),
         }
     }
@@ -63,7 +71,7 @@ impl StorageUrl {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Memory => None,
+            Self::Memory | Self::Postgres(_) => None,
             Self::Sqlite(path) => Some(path),
         }
     }
@@ -101,6 +109,7 @@ impl fmt::Display for StorageUrl {
         match self {
             Self::Memory => f.write_str("memory:"),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(url) => url.fmt(f),
         }
     }
 }
@@ -137,7 +146,6 @@ mod tests {
     #[test]
     fn what_is_not_there_yet_or_in_doubt_is_refused() {
         for (text, expected) in [
-            ("postgres://u:p@h/d", InvalidStorageUrl::Later),
             ("redis-cluster://h:1,h:2", InvalidStorageUrl::Later),
             ("mysql://h", InvalidStorageUrl::UnknownScheme),
             ("watchword.db", InvalidStorageUrl::UnknownScheme),

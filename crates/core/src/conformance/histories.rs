@@ -319,22 +319,28 @@ impl<S: Opened> Play<S> {
 
 /// Plays random histories, the clock stepping back now and then.
 pub fn model_histories<S: Opened, F: Future<Output = S>>(fresh: impl Fn() -> F) {
-    play_all(fresh, true);
+    play_all(fresh, true, 128);
+}
+
+/// [`model_histories`], but so many where `PROPTEST_CASES` says nothing: for a store whose steps
+/// travel.
+pub fn model_histories_of<S: Opened, F: Future<Output = S>>(cases: u32, fresh: impl Fn() -> F) {
+    play_all(fresh, true, cases);
 }
 
 /// Plays random histories under a clock that only goes forward, for a store that forgets what is
 /// past as it goes.
 pub fn model_histories_forward<S: Opened, F: Future<Output = S>>(fresh: impl Fn() -> F) {
-    play_all(fresh, false);
+    play_all(fresh, false, 128);
 }
 
-fn play_all<S: Opened, F: Future<Output = S>>(fresh: impl Fn() -> F, back: bool) {
+fn play_all<S: Opened, F: Future<Output = S>>(fresh: impl Fn() -> F, back: bool, cases: u32) {
     let mut config = Config {
         failure_persistence: None,
         ..Config::default()
     };
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 128;
+        config.cases = cases;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

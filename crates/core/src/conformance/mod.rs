@@ -33,7 +33,7 @@ mod model;
 
 use std::ops::Deref;
 
-pub use histories::{model_histories, model_histories_forward};
+pub use histories::{model_histories, model_histories_forward, model_histories_of};
 
 use crate::store::Store;
 

@@ -1,12 +1,12 @@
-//! `watchword apikey`: works on the database file, beside a running server or without one.
+//! `watchword apikey`: works on the database, beside running servers or without one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use watchword_core::{
-    ApiKey, ApiKeyId, ApiKeyRecord, ApiKeyStore as _, AppId, Clock as _, Scope, StoreError,
-    Timestamp,
+    ApiKey, ApiKeyId, ApiKeyRecord, ApiKeyStore, AppId, Clock as _, Scope, StoreError, Timestamp,
 };
-use watchword_stores::{SqliteApiKeys, StorageUrl};
+use watchword_stores::{StorageUrl, open_api_keys};
 
 use super::dev::DATABASE;
 use super::{given_to_serve, runtime};
@@ -27,32 +27,36 @@ pub(super) fn run(command: ApiKeyCommand) -> Result<(), Failure> {
             expires_in,
             store,
         } => {
-            let keys = open(&store)?;
+            let keys = runtime.block_on(open(&store))?;
             let wanted = Wanted {
                 name,
                 scopes: scope,
                 app,
                 expires_in,
             };
-            runtime.block_on(create(&keys, wanted))
+            runtime.block_on(create(&*keys, wanted))
         }
-        ApiKeyCommand::List { store } => runtime.block_on(list(&open(&store)?)),
-        ApiKeyCommand::Revoke { id, store } => runtime.block_on(revoke(&open(&store)?, &id)),
+        ApiKeyCommand::List { store } => {
+            runtime.block_on(async { list(&*open(&store).await?).await })
+        }
+        ApiKeyCommand::Revoke { id, store } => {
+            runtime.block_on(async { revoke(&*open(&store).await?, &id).await })
+        }
     }
 }
 
-fn open(store: &KeyStore) -> Result<SqliteApiKeys, Failure> {
+async fn open(store: &KeyStore) -> Result<Arc<dyn ApiKeyStore>, Failure> {
     let url = match &store.data {
         Some(data) => StorageUrl::Sqlite(data.join(DATABASE)),
         None => storage_url(&given_to_serve(store.file.config.as_deref())?)?,
     };
-    let Some(path) = url.path() else {
-        return Err(Failure::refused(
+    let opened = open_api_keys(&url).await;
+    opened.map_err(|error| Failure::from_error(&error))?.ok_or_else(|| {
+        Failure::refused(
             "storage.url is memory:, whose keys live and end with the server; keep them in a file \
              (storage.url = \"sqlite:watchword.db\")",
-        ));
-    };
-    SqliteApiKeys::open(path).map_err(|error| Failure::from_error(&error))
+        )
+    })
 }
 
 struct Wanted {
@@ -62,7 +66,7 @@ struct Wanted {
     expires_in: Option<Duration>,
 }
 
-async fn create(keys: &SqliteApiKeys, wanted: Wanted) -> Result<(), Failure> {
+async fn create(keys: &dyn ApiKeyStore, wanted: Wanted) -> Result<(), Failure> {
     let name = wanted.name.trim();
     if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
         return Err(Failure::refused(
@@ -94,7 +98,7 @@ async fn create(keys: &SqliteApiKeys, wanted: Wanted) -> Result<(), Failure> {
     say(key.expose())
 }
 
-async fn list(keys: &SqliteApiKeys) -> Result<(), Failure> {
+async fn list(keys: &dyn ApiKeyStore) -> Result<(), Failure> {
     let records = keys.list().await.map_err(|error| told(&error))?;
     if records.is_empty() {
         complain("there are no API keys; make one with `watchword apikey create NAME`");
@@ -128,7 +132,7 @@ async fn list(keys: &SqliteApiKeys) -> Result<(), Failure> {
     say(&lines.join("\n"))
 }
 
-async fn revoke(keys: &SqliteApiKeys, text: &str) -> Result<(), Failure> {
+async fn revoke(keys: &dyn ApiKeyStore, text: &str) -> Result<(), Failure> {
     let whole = ApiKey::parse(text).ok().map(|key| key.id().clone());
     let bare = text.strip_prefix("wk_").unwrap_or(text);
     let Some(id) = whole.or_else(|| ApiKeyId::parse(bare)) else {

@@ -31,19 +31,25 @@ pub(super) fn run(args: &Serve) -> Result<(), Failure> {
 
 pub(super) fn migrate(file: &File) -> Result<(), Failure> {
     let given = given_to_serve(file.config.as_deref())?;
-    match storage_url(&given)? {
-        StorageUrl::Memory => say("memory: has no schema; nothing to do"),
+    let failed = |error| Failure::from_error(&error);
+    let (place, migrated) = match storage_url(&given)? {
+        StorageUrl::Memory => return say("memory: has no schema; nothing to do"),
         StorageUrl::Sqlite(path) => {
-            let migrated =
-                watchword_stores::migrate(&path).map_err(|error| Failure::from_error(&error))?;
-            let (path, from, to) = (path.display(), migrated.from, migrated.to);
-            if from == to {
-                say(&format!("{path} has schema version {to} already"))
-            } else {
-                say(&format!(
-                    "{path} was brought from schema version {from} to {to}"
-                ))
-            }
+            let migrated = watchword_stores::migrate(&path).map_err(failed)?;
+            (path.display().to_string(), migrated)
         }
+        StorageUrl::Postgres(url) => {
+            let migrating = watchword_stores::migrate_postgres(&url);
+            let migrated = runtime(false)?.block_on(migrating).map_err(failed)?;
+            (url.to_string(), migrated)
+        }
+    };
+    let (from, to) = (migrated.from, migrated.to);
+    if from == to {
+        say(&format!("{place} has schema version {to} already"))
+    } else {
+        say(&format!(
+            "{place} was brought from schema version {from} to {to}"
+        ))
     }
 }

@@ -25,6 +25,12 @@ pub(super) fn look(url: &StorageUrl) -> Vec<Check> {
             "store",
             "in memory; codes, limits, locks and API keys are gone with the process",
         )],
+        // What is to be known of it, it says when it is opened.
+        StorageUrl::Postgres(url) => vec![Check::ok(
+            SUBJECT,
+            "store",
+            format!("{url}, which is not looked at"),
+        )],
         StorageUrl::Sqlite(path) => match look_at(path) {
             Ok(said) => vec![Check::ok(SUBJECT, "store", said)],
             Err((said, advice)) => {

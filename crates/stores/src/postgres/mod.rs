@@ -1,0 +1,121 @@
+//! The PostgreSQL store: every step one function call, in one transaction, in one round trip.
+
+mod accounts;
+mod api_keys;
+mod error;
+mod pool;
+mod replays;
+mod rows;
+mod schema;
+mod sends;
+mod store;
+mod sweeper;
+mod tls;
+mod url;
+
+use std::sync::Arc;
+
+use tokio::task::AbortHandle;
+use watchword_core::Clock;
+use watchword_core::keys::KeyRing;
+
+pub use self::accounts::PostgresAccounts;
+pub use self::api_keys::PostgresApiKeys;
+pub use self::error::PostgresError;
+use self::pool::Pool;
+pub use self::store::{PostgresStore, PostgresTime};
+pub use self::url::{InvalidPostgresUrl, PostgresUrl};
+use crate::error::OpenError;
+use crate::sqlite::Migrated;
+
+/// A store in a database, with the tasks that look after it.
+pub(crate) struct Postgres {
+    store: Arc<PostgresStore>,
+    api_keys: Arc<PostgresApiKeys>,
+    sweeper: AbortHandle,
+}
+
+impl Postgres {
+    /// Connects, brings the schema up and begins to sweep, all by the server's clock.
+    pub(crate) async fn open(
+        url: &PostgresUrl,
+        keys: &KeyRing,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let store = PostgresStore::open(url, keys, clock, PostgresTime::Server).await?;
+        let pool = Arc::clone(&store.pool);
+        let api_keys = PostgresApiKeys::over(Arc::clone(&pool)).await;
+        Ok(Self {
+            store: Arc::new(store),
+            api_keys: Arc::new(api_keys.map_err(|error| error.at(url))?),
+            sweeper: tokio::spawn(sweeper::run(pool)).abort_handle(),
+        })
+    }
+
+    pub(crate) fn store(&self) -> Arc<PostgresStore> {
+        Arc::clone(&self.store)
+    }
+
+    pub(crate) fn accounts(&self) -> Arc<PostgresAccounts> {
+        Arc::new(PostgresAccounts::over(Arc::clone(&self.store.pool)))
+    }
+
+    pub(crate) fn api_keys(&self) -> Arc<PostgresApiKeys> {
+        Arc::clone(&self.api_keys)
+    }
+}
+
+/// Ends the tasks and the connections; the ports refuse everything afterwards.
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.sweeper.abort();
+        self.store.pool.close();
+    }
+}
+
+impl PostgresStore {
+    /// Connects to a database and brings its schema to that of this release. Nothing is swept
+    /// but by [`Self::sweep`].
+    ///
+    /// # Errors
+    /// [`OpenError`], above all when there is no server, when the schema is a later release's, or
+    /// when the database was used with another secret.
+    pub async fn open(
+        url: &PostgresUrl,
+        keys: &KeyRing,
+        clock: Arc<dyn Clock>,
+        time: PostgresTime,
+    ) -> Result<Self, OpenError> {
+        let opened = async {
+            let pool = Pool::new(url)?;
+            schema::bring_up(&pool).await?;
+            schema::check_keys(&pool, keys).await?;
+            Ok(Self { pool, time, clock })
+        };
+        opened.await.map_err(|error: PostgresError| error.at(url))
+    }
+}
+
+impl PostgresError {
+    /// Names the database that it is about.
+    fn at(self, url: &PostgresUrl) -> OpenError {
+        OpenError::Postgres {
+            database: url.to_string(),
+            source: Box::new(self),
+        }
+    }
+}
+
+/// Brings the schema of a database to that of this release; makes it where there is none.
+///
+/// Starting a server does the same. Doing it twice, or on two nodes at once, is harmless.
+///
+/// # Errors
+/// [`OpenError`], above all when a later release made the schema, or the role may not.
+pub async fn migrate_postgres(url: &PostgresUrl) -> Result<Migrated, OpenError> {
+    let migrated = async {
+        let pool = Pool::new(url)?;
+        schema::bring_up(&pool).await
+    };
+    migrated.await.map_err(|error| error.at(url))
+}

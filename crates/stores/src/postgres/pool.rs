@@ -1,0 +1,269 @@
+//! Connections: a few that are kept, made anew as they are needed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, Row};
+
+use super::error::PostgresError;
+use super::tls::Tls;
+use super::url::PostgresUrl;
+
+/// The server gives a statement up a little earlier than its caller, so that it does nothing that
+/// nobody waits for. Where a pooler does not let this through, the lock timeout of each function
+/// remains.
+const AHEAD: Duration = Duration::from_millis(100);
+/// A connection is replaced after so long, so that all of them follow when hosts change roles.
+const LIFE: Duration = Duration::from_mins(30);
+
+/// A value for a statement, and its type.
+pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Up to so many connections to the host that writes.
+pub(super) struct Pool {
+    /// One a host.
+    configs: Vec<Config>,
+    step_timeout: Duration,
+    /// The host that answered last.
+    preferred: AtomicUsize,
+    /// Whether the server takes settings with the connection. PgBouncer does not.
+    settings: AtomicBool,
+    tls: Tls,
+    permits: Semaphore,
+    idle: Mutex<Vec<Link>>,
+}
+
+/// One connection. It ends when it is dropped, whatever it is waiting for.
+pub(super) struct Link {
+    pub(super) client: Client,
+    task: AbortHandle,
+    born: Instant,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Pool {
+    pub(super) fn new(url: &PostgresUrl) -> Result<Arc<Self>, PostgresError> {
+        let tls = Tls::new(&url.certificates).map_err(PostgresError::tls)?;
+        let hosts = url.config.get_hosts().len();
+        Ok(Arc::new(Self {
+            configs: (0..hosts).map(|host| single(&url.config, host)).collect(),
+            step_timeout: url.step_timeout,
+            preferred: AtomicUsize::new(0),
+            settings: AtomicBool::new(true),
+            tls,
+            permits: Semaphore::new(url.pool_size),
+            idle: Mutex::new(Vec::new()),
+        }))
+    }
+
+    /// Runs one statement, unnamed and with its types said, so that it takes one round trip and
+    /// leaves nothing behind in the session: within the step timeout altogether.
+    ///
+    /// Nothing is ever tried twice: of a statement whose answer was lost, nobody knows whether it
+    /// was run.
+    pub(super) async fn rows(
+        &self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, PostgresError> {
+        let within = timeout(self.step_timeout, async {
+            let permit = self.permits.acquire().await;
+            let _permit = permit.map_err(|_| PostgresError::Closed)?;
+            let link = self.link().await?;
+            let rows = link.client.query_typed(statement, parameters).await;
+            let rows = rows.map_err(PostgresError::from);
+            self.put_back(link, rows.as_ref().err());
+            rows
+        });
+        within.await.unwrap_or_else(|_| {
+            // What hangs for one hangs for all.
+            self.idle.lock().clear();
+            self.pass_over(self.preferred.load(Ordering::Relaxed));
+            Err(PostgresError::Slow)
+        })
+    }
+
+    /// [`Self::rows`] of a statement that answers with exactly one.
+    pub(super) async fn row(
+        &self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Row, PostgresError> {
+        let mut rows = self.rows(statement, parameters).await?;
+        match (rows.pop(), rows.is_empty()) {
+            (Some(row), true) => Ok(row),
+            _ => Err(PostgresError::Unreadable("not one answer")),
+        }
+    }
+
+    /// A connection of its own, for work that takes its time.
+    pub(super) async fn link(&self) -> Result<Link, PostgresError> {
+        loop {
+            let kept = self.idle.lock().pop();
+            match kept {
+                Some(link) if link.client.is_closed() || link.born.elapsed() > LIFE => {}
+                Some(link) => return Ok(link),
+                None => return self.connect().await,
+            }
+        }
+    }
+
+    fn put_back(&self, link: Link, error: Option<&PostgresError>) {
+        let mut idle = self.idle.lock();
+        if error.is_some_and(PostgresError::ends_connection) {
+            idle.clear();
+        } else if !self.permits.is_closed() {
+            idle.push(link);
+        }
+    }
+
+    /// Ends every connection, and lets nobody have another one.
+    pub(super) fn close(&self) {
+        self.permits.close();
+        self.idle.lock().clear();
+    }
+
+    async fn connect(&self) -> Result<Link, PostgresError> {
+        let hosts = self.configs.len();
+        // So that the next one is reached before the step is over.
+        let each = self.step_timeout / u32::try_from(hosts.min(3)).unwrap_or(1);
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut refused = PostgresError::Closed;
+        for host in (first..first + hosts).map(|host| host % hosts) {
+            let attempt = timeout(each, self.connect_to(host)).await;
+            match attempt.unwrap_or(Err(PostgresError::Slow)) {
+                Ok(link) => {
+                    self.preferred.store(host, Ordering::Relaxed);
+                    return Ok(link);
+                }
+                Err(error) => {
+                    self.pass_over(host);
+                    refused = error;
+                }
+            }
+        }
+        Err(refused)
+    }
+
+    /// Begins with the next host from now on.
+    fn pass_over(&self, host: usize) {
+        let next = (host + 1) % self.configs.len();
+        let order = Ordering::Relaxed;
+        let _ = self.preferred.compare_exchange(host, next, order, order);
+    }
+
+    async fn connect_to(&self, host: usize) -> Result<Link, PostgresError> {
+        let mut config = self.configs[host].clone();
+        if self.settings.load(Ordering::Relaxed) {
+            let own = config.get_options().unwrap_or_default();
+            // The operator's own come later, and win.
+            let limit = self.step_timeout.saturating_sub(AHEAD).as_millis();
+            let options = format!("-c statement_timeout={limit} {own}");
+            config.options(options.trim_end());
+        }
+        match self.open(&config).await {
+            Err(error)
+                if error.refuses_settings() && self.settings.swap(false, Ordering::Relaxed) =>
+            {
+                tracing::info!(
+                    "the server takes no settings with a connection, as poolers do not: set \
+                     statement_timeout for the role"
+                );
+                self.open(&self.configs[host]).await
+            }
+            other => other,
+        }
+    }
+
+    async fn open(&self, config: &Config) -> Result<Link, PostgresError> {
+        let (client, connection) = config.connect(self.tls.clone()).await?;
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = %PostgresError::from(error), "a connection ended");
+            }
+        });
+        Ok(Link {
+            client,
+            task: task.abort_handle(),
+            born: Instant::now(),
+        })
+    }
+}
+
+/// The same for one of the hosts.
+fn single(all: &Config, host: usize) -> Config {
+    use tokio_postgres::config::Host;
+    let mut config = Config::new();
+    match &all.get_hosts()[host] {
+        Host::Tcp(name) => config.host(name),
+        Host::Unix(path) => config.host_path(path),
+    };
+    if let Some(address) = all.get_hostaddrs().get(host) {
+        config.hostaddr(*address);
+    }
+    let ports = all.get_ports();
+    if let Some(port) = ports.get(host).or_else(|| ports.first()) {
+        config.port(*port);
+    }
+    if let Some(user) = all.get_user() {
+        config.user(user);
+    }
+    if let Some(password) = all.get_password() {
+        config.password(password);
+    }
+    if let Some(name) = all.get_dbname() {
+        config.dbname(name);
+    }
+    if let Some(options) = all.get_options() {
+        config.options(options);
+    }
+    if let Some(name) = all.get_application_name() {
+        config.application_name(name);
+    }
+    config
+        .ssl_mode(all.get_ssl_mode())
+        .ssl_negotiation(all.get_ssl_negotiation())
+        .channel_binding(all.get_channel_binding())
+        .load_balance_hosts(all.get_load_balance_hosts())
+        .target_session_attrs(all.get_target_session_attrs())
+        .keepalives(all.get_keepalives())
+        .keepalives_idle(all.get_keepalives_idle().min(Duration::from_secs(30)))
+        .tcp_user_timeout(Duration::from_secs(5));
+    config
+}
+
+impl PostgresError {
+    /// Whether the connection must not be used again.
+    fn ends_connection(&self) -> bool {
+        let Self::Server(error) = self else {
+            return !matches!(self, Self::Unreadable(_));
+        };
+        let Some(code) = error.code().map(SqlState::code) else {
+            return true;
+        };
+        // Connection trouble, a shutdown, or a host that became a standby.
+        code.starts_with("08") || code.starts_with("57P") || code == "25006"
+    }
+
+    /// Whether a pooler stands before the server that knows better than the client.
+    fn refuses_settings(&self) -> bool {
+        let Self::Server(error) = self else {
+            return false;
+        };
+        error.as_db_error().is_some_and(|error| {
+            *error.code() == SqlState::PROTOCOL_VIOLATION && error.message().contains("options")
+        })
+    }
+}

@@ -1,0 +1,322 @@
+//! The server dies, hangs, comes back, changes roles, and stands behind a pooler or in TLS.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use watchword_core::fakes::{self, SetClock};
+use watchword_core::{
+    AppId, CheckOutcome, CheckTarget, RecipientIndex, StartOutcome, Status, Store, StoreError,
+    Timestamp, VerificationId,
+};
+use watchword_stores::{
+    OpenOptions, Opened, PostgresStore, PostgresTime, PostgresUrl, StorageUrl, migrate_postgres,
+};
+
+use crate::fixture::{Database, open, shared};
+use crate::server::{Installed, Pooler, Server};
+use crate::time::{T0, check_step, start_step};
+
+/// What the documents promise: an error within two seconds. And some, for a machine that tests.
+const PROMISED: Duration = Duration::from_secs(2);
+const SLACK: Duration = Duration::from_millis(1500);
+
+fn handle(number: u8) -> (VerificationId, RecipientIndex) {
+    let bytes = [number; 16];
+    let index = RecipientIndex::from_bytes(bytes);
+    (VerificationId::from_bytes(bytes), index)
+}
+
+async fn start(store: &dyn Store, number: u8) -> Result<StartOutcome, StoreError> {
+    let (id, recipient) = handle(number);
+    store.start(start_step(id, recipient, None), T0).await
+}
+
+async fn status(store: &dyn Store, number: u8) -> Option<Status> {
+    let found = store.get(&AppId::default(), handle(number).0, T0).await;
+    found.unwrap().map(|found| found.status)
+}
+
+/// A server of its own, with a database, through the door that the program takes.
+async fn served(server: &Server) -> Opened {
+    let url = StorageUrl::parse(&server.url("postgres")).unwrap();
+    let clock = Arc::new(SetClock::new(now()));
+    let options = OpenOptions::new(Arc::new(fakes::keys(1)), clock);
+    watchword_stores::open(&url, options).await.unwrap()
+}
+
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp::default().plus(since.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_is_an_error_at_once_and_serves_again_by_itself() {
+    let Some(installed) = Installed::find() else {
+        return;
+    };
+    let mut server = Server::start(installed);
+    let opened = served(&server).await;
+    start(&*opened.store, 1).await.unwrap();
+    opened.store.ready().await.unwrap();
+    for _ in 0..3 {
+        server.kill();
+        let began = Instant::now();
+        for number in 2..6 {
+            assert!(start(&*opened.store, number).await.is_err());
+        }
+        assert!(opened.store.ready().await.is_err());
+        assert!(began.elapsed() < PROMISED + SLACK, "{:?}", began.elapsed());
+        assert!(server.run(), "{}", server.log());
+        // The first call that finds the new server is served.
+        while opened.store.ready().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(status(&*opened.store, 1).await, Some(Status::Pending));
+        assert_eq!(
+            status(&*opened.store, 2).await,
+            None,
+            "nothing of the error was done"
+        );
+    }
+    opened.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_is_an_error_within_two_seconds_and_goes_on_when_it_does() {
+    let Some(installed) = Installed::find() else {
+        return;
+    };
+    let server = Server::start(installed);
+    let opened = served(&server).await;
+    start(&*opened.store, 1).await.unwrap();
+    server.hang();
+    let began = Instant::now();
+    let calls: Vec<_> = (2..40)
+        .map(|number| {
+            let store = Arc::clone(&opened.store);
+            tokio::spawn(async move { start(&*store, number).await.is_err() })
+        })
+        .collect();
+    for call in calls {
+        assert!(
+            call.await.unwrap(),
+            "nothing was started by a server that hangs"
+        );
+    }
+    assert!(began.elapsed() < PROMISED + SLACK, "{:?}", began.elapsed());
+    server.go_on();
+    while opened.store.ready().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    start(&*opened.store, 50).await.unwrap();
+    opened.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_a_caller_was_told_is_lost_by_kill_9() {
+    let Some(installed) = Installed::find() else {
+        return;
+    };
+    // As it comes: with fsync, and with synchronous_commit.
+    let mut server = Server::start_with(installed, &[]);
+    for round in 0..3_u8 {
+        let url = PostgresUrl::parse(&server.url("postgres")).unwrap();
+        let store = Arc::new(open(&url, PostgresTime::Caller).await);
+        let callers: Vec<_> = (0..8_u8)
+            .map(|caller| tokio::spawn(tell(Arc::clone(&store), round * 8 + caller)))
+            .collect();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.kill();
+        let mut told = Vec::new();
+        for caller in callers {
+            told.extend(caller.await.unwrap());
+        }
+        assert!(told.len() > 20, "{} steps were answered", told.len());
+        assert!(server.run(), "{}", server.log());
+        let store = open(&url, PostgresTime::Caller).await;
+        for (id, attempts_left) in told {
+            let found = store.get(&AppId::default(), id, T0).await.unwrap();
+            let found = found.unwrap_or_else(|| panic!("{id} is lost"));
+            assert!(
+                found.attempts_left <= attempts_left,
+                "{id} has attempts again"
+            );
+        }
+    }
+}
+
+/// Starts and checks until the server is gone; what it was told last of each.
+async fn tell(store: Arc<PostgresStore>, caller: u8) -> Vec<(VerificationId, u32)> {
+    let mut told = Vec::new();
+    for number in 0_u32.. {
+        let mut bytes = [caller; 16];
+        bytes[4..8].copy_from_slice(&number.to_be_bytes());
+        let (id, recipient) = (
+            VerificationId::from_bytes(bytes),
+            RecipientIndex::from_bytes(bytes),
+        );
+        let started = store.start(start_step(id, recipient, None), T0).await;
+        if started.is_err() {
+            break;
+        }
+        told.push((id, 5));
+        let step = check_step(CheckTarget::Id(id), "000000");
+        match store.check(step, T0).await {
+            Ok(CheckOutcome::Incorrect { attempts_left }) => {
+                told.last_mut().unwrap().1 = attempts_left;
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => break,
+        }
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_hosts_the_one_that_writes_is_found_whoever_it_is() {
+    let (Some(one), Some(two)) = (Installed::find(), Installed::find()) else {
+        return;
+    };
+    let (standby, primary) = (Server::start(one), Server::start(two));
+    standby.sql(
+        "postgres",
+        "ALTER DATABASE postgres SET default_transaction_read_only = on",
+    );
+    // Nobody listens on the first port.
+    let hosts = format!(
+        "127.0.0.1:1,127.0.0.1:{},127.0.0.1:{}",
+        standby.port, primary.port
+    );
+    let url = PostgresUrl::parse(&format!("postgres://watchword@{hosts}/postgres")).unwrap();
+    let store = open(&url, PostgresTime::Caller).await;
+    start(&store, 1).await.unwrap();
+    let looked = "SELECT count(*) FROM pg_namespace WHERE nspname = 'watchword'";
+    assert_eq!(standby.sql("postgres", looked), "0\n");
+    // They change roles, and the connections that are there notice.
+    let mut promotion = standby.psql("postgres");
+    let promoted = promotion
+        .args(["-c", "SET default_transaction_read_only = off"])
+        .args([
+            "-c",
+            "ALTER DATABASE postgres RESET default_transaction_read_only",
+        ])
+        .status();
+    assert!(promoted.unwrap().success());
+    let promoted = PostgresUrl::parse(&standby.url("postgres")).unwrap();
+    migrate_postgres(&promoted).await.unwrap();
+    primary.sql(
+        "postgres",
+        "ALTER SYSTEM SET default_transaction_read_only = on",
+    );
+    primary.sql("postgres", "SELECT pg_reload_conf()");
+    let mut numbers = 2..;
+    let there = "SELECT count(*) FROM watchword.verification";
+    while standby.sql("postgres", there) == "0\n" {
+        // Refused by the old one, or done by the new one.
+        let _ = start(&store, numbers.next().unwrap()).await;
+    }
+    store.ready().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_that_deals_out_transactions_is_no_hindrance() {
+    if shared().is_none() {
+        return;
+    }
+    let database = Database::empty();
+    let Some(pooler) = Pooler::start(database.server) else {
+        return;
+    };
+    let text = format!(
+        "{}?pgbouncer=true&step_timeout=20000",
+        pooler.url(&database.name)
+    );
+    let url = PostgresUrl::parse(&text).unwrap();
+    migrate_postgres(&url).await.unwrap();
+    let store = Arc::new(open(&url, PostgresTime::Caller).await);
+    // Many more at once than it has connections.
+    let calls: Vec<_> = (1..100)
+        .map(|number| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                start(&*store, number).await.unwrap();
+                let step = check_step(CheckTarget::Id(handle(number).0), "402718");
+                store.check(step, T0).await.unwrap()
+            })
+        })
+        .collect();
+    for call in calls {
+        let outcome = call.await.unwrap();
+        assert!(matches!(outcome, CheckOutcome::Approved(_)), "{outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_and_certificates_are_looked_at_as_sslmode_says() {
+    let Some(installed) = Installed::find() else {
+        return;
+    };
+    let mut server = Server::start(installed);
+    let issuer = || {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    };
+    let (ours, others) = (issuer(), issuer());
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &ours).unwrap();
+    server.give("server.pem", &certificate.pem());
+    server.give("server.key", &key.serialize_pem());
+    let ours = server.give("ours.pem", &ours.pem());
+    let others = server.give("others.pem", &others.pem());
+    let port = server.port;
+    server.stop();
+    server.set(&[
+        "ssl=on",
+        "ssl_cert_file=../server.pem",
+        "ssl_key_file=../server.key",
+    ]);
+    assert!(server.run(), "{}", server.log());
+    let url = |host: &str, query: &str| {
+        let text = format!("postgres://watchword@{host}:{port}/postgres?{query}");
+        PostgresUrl::parse(&text).unwrap()
+    };
+    let ca =
+        |query: &str, file: &std::path::Path| format!("{query}&sslrootcert={}", file.display());
+    let full = "sslmode=verify-full";
+    for (host, query) in [
+        ("localhost", ca(full, &ours)),
+        ("127.0.0.1", ca("sslmode=verify-ca", &ours)),
+        ("127.0.0.1", "sslmode=require".to_owned()),
+    ] {
+        let store = open(&url(host, &query), PostgresTime::Caller).await;
+        store.ready().await.unwrap();
+        let encrypted = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+            WHERE application_name = 'watchword'";
+        assert_eq!(server.sql("postgres", encrypted), "t\n", "{query}");
+    }
+    for (host, query) in [
+        ("127.0.0.1", ca(full, &ours)),
+        ("localhost", ca(full, &others)),
+        ("localhost", ca("sslmode=verify-ca", &others)),
+        ("localhost", ca("sslmode=require", &others)),
+        ("localhost", full.to_owned()),
+    ] {
+        let refused = migrate_postgres(&url(host, &query)).await.unwrap_err();
+        assert!(refused.to_string().contains("certificate"), "{refused}");
+    }
+    // Where it is not on, nothing goes on without it that was told not to.
+    server.stop();
+    server.set(&["ssl=off"]);
+    assert!(server.run(), "{}", server.log());
+    assert!(
+        migrate_postgres(&url("localhost", "sslmode=require"))
+            .await
+            .is_err()
+    );
+    migrate_postgres(&url("localhost", "sslmode=prefer"))
+        .await
+        .unwrap();
+}

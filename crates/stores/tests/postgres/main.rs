@@ -1,0 +1,30 @@
+//! The promises of every store, held by PostgreSQL; what becomes of them when it is away; and what
+//! it takes in and gives away.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod failures;
+mod fixture;
+mod migrations;
+mod places;
+mod privacy;
+#[path = "../servers/postgres.rs"]
+mod server;
+mod time;
+mod two_nodes;
+
+mod one_node {
+    use super::fixture::{Fixture, fresh, if_installed};
+
+    watchword_core::store_conformance!(fresh!(Fixture));
+
+    #[test]
+    fn random_histories_come_out_as_in_the_naive_model() {
+        if_installed(|| watchword_core::conformance::model_histories_of(48, Fixture::new));
+    }
+}
+
+mod accounts {
+    use super::fixture::{Accounts, fresh};
+
+    watchword_core::account_conformance!(fresh!(Accounts));
+}
