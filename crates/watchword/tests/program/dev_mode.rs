@@ -205,7 +205,7 @@ async fn what_happens_is_counted_where_prometheus_finds_it() {
     let code = caller.code("ada@example.com").await;
     caller.check(&id, &another(&code)).await;
     caller.check(&id, &code).await;
-    caller.get("/nothing/here").await;
+    caller.get("/nothing/here/at/all").await;
     let page = caller.get(&format!("{}/metrics", server.admin)).await;
     assert_eq!(page.status, 200);
     let checks = "route=\"/v1/verifications/{id}/check\",method=\"POST\"";
