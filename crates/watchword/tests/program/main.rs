@@ -16,6 +16,7 @@ mod fixtures;
 mod follow;
 mod leaks;
 mod mail;
+mod receipts;
 mod refusals;
 mod server;
 mod shutdown;
