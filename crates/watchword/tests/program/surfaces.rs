@@ -48,6 +48,13 @@ fn mistakes_about_surfaces_are_refused_with_what_helps() {
             ],
         ),
         (
+            format!("{}{EVERYTHING}", listen("\"whatsapp\", \"uuid\"")),
+            vec![
+                "listeners.0.surfaces.1: `uuid` and `whatsapp` both want /health on 127.0.0.1:0",
+                "[surfaces.uuid] mount = \"/uuid\"",
+            ],
+        ),
+        (
             format!("cors_origins = [\"*\"]\n{MAIL}"),
             vec!["cors_origins.0: is not an origin", "there is no `*`"],
         ),
