@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::postgres::PostgresError;
+use crate::redis::RedisRefused;
 
 /// The storage does not open, and nothing was served from it. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -116,4 +117,7 @@ pub enum OpenError {
         #[source]
         source: Box<PostgresError>,
     },
+    /// The Redis cannot be used.
+    #[error(transparent)]
+    Redis(#[from] RedisRefused),
 }

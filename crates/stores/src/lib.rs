@@ -4,6 +4,8 @@
 //! - `sqlite:FILE` is the same store with a journal in a SQLite file under it: every step is
 //!   durable before it is answered, steps that wait together become one transaction, and a start
 //!   puts everything back. API keys and accounts are ordinary rows of the same file.
+//! - `redis://…`, for one server or many, keeps everything in Redis or Valkey, one script a step.
+//!   A fleet shares it.
 //!
 //! [`open`] is the door. What it returns does its own housekeeping in threads of its own until
 //! [`Opened::close`].
@@ -14,6 +16,7 @@ mod api_keys;
 mod error;
 mod open;
 mod postgres;
+mod redis;
 mod sqlite;
 mod stats;
 mod sweeper;
@@ -26,6 +29,10 @@ pub use open::{OpenOptions, Opened, open, open_accounts, open_api_keys};
 pub use postgres::{
     InvalidPostgresUrl, PostgresAccounts, PostgresApiKeys, PostgresError, PostgresStore,
     PostgresTime, PostgresUrl, migrate_postgres,
+};
+pub use redis::{
+    InvalidRedisUrl, RedisApiKeys, RedisRefused, RedisStorage, RedisStore, RedisUrl,
+    Time as RedisTime,
 };
 pub use sqlite::{Migrated, OLDEST_SQLITE, SqliteAccounts, SqliteApiKeys, migrate};
 pub use stats::{Stats, StatsReader};

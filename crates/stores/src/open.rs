@@ -12,6 +12,7 @@ use watchword_core::{ApiKeyStore, Clock, ReplayStore, Store};
 use crate::api_keys::MemoryApiKeys;
 use crate::error::OpenError;
 use crate::postgres::{Postgres, PostgresAccounts, PostgresApiKeys};
+use crate::redis::{NoAccounts, RedisApiKeys, RedisStorage, Time};
 use crate::sqlite::{Checkpoints, Embedded, Settings, SqliteAccounts, SqliteApiKeys};
 use crate::stats::{Stats, StatsReader};
 use crate::sweeper;
@@ -67,6 +68,7 @@ enum Background {
     Memory(Worker),
     Embedded(Box<Embedded>),
     Postgres(Postgres),
+    Redis(RedisStorage),
 }
 
 /// Opens the storage that `url` names, and puts back what it kept. Another process that serves
@@ -89,7 +91,7 @@ pub async fn open(url: &StorageUrl, options: OpenOptions) -> Result<Opened, Open
                 let embedded = Embedded::open(&own, settings)?;
                 let api_keys = SqliteApiKeys::open(&own)?;
                 let accounts = SqliteAccounts::open(&own, Checkpoints::Others)?;
-                Ok((embedded, api_keys, accounts))
+                Ok::<_, OpenError>((embedded, api_keys, accounts))
             });
             let (embedded, api_keys, accounts) =
                 opened.await.map_err(|error| OpenError::Io {
@@ -116,6 +118,19 @@ pub async fn open(url: &StorageUrl, options: OpenOptions) -> Result<Opened, Open
                 // The server has figures of its own.
                 stats: StatsReader::new(Stats::default),
                 background: Background::Postgres(postgres),
+            })
+        }
+        StorageUrl::Redis(url) => {
+            let (keys, clock) = (&options.keys, options.clock);
+            let redis = RedisStorage::open(url, keys, clock, Time::Server).await?;
+            Ok(Opened {
+                store: redis.store(),
+                replays: redis.replays(),
+                api_keys: redis.api_keys(),
+                accounts: Arc::new(NoAccounts),
+                // The server has figures of its own.
+                stats: StatsReader::new(Stats::default),
+                background: Background::Redis(redis),
             })
         }
     }
@@ -154,6 +169,7 @@ pub async fn open_accounts(url: &StorageUrl) -> Result<Arc<dyn AccountStore>, Op
         StorageUrl::Memory => return Ok(Arc::new(MemoryAccounts::default())),
         StorageUrl::Sqlite(path) => path.clone(),
         StorageUrl::Postgres(url) => return Ok(Arc::new(PostgresAccounts::open(url).await?)),
+        StorageUrl::Redis(_) => return Ok(Arc::new(NoAccounts)),
     };
     let own = path.clone();
     let opened = spawn_blocking(move || SqliteAccounts::open(&own, Checkpoints::Own)).await;
@@ -174,6 +190,7 @@ pub async fn open_api_keys(url: &StorageUrl) -> Result<Option<Arc<dyn ApiKeyStor
         StorageUrl::Memory => None,
         StorageUrl::Sqlite(path) => Some(Arc::new(SqliteApiKeys::open(path)?)),
         StorageUrl::Postgres(url) => Some(Arc::new(PostgresApiKeys::open(url).await?)),
+        StorageUrl::Redis(url) => Some(Arc::new(RedisApiKeys::open(url).await?)),
     })
 }
 
@@ -185,6 +202,7 @@ impl Opened {
             Background::Memory(sweeper) => drop(sweeper),
             Background::Embedded(embedded) => embedded.close(),
             Background::Postgres(postgres) => drop(postgres),
+            Background::Redis(redis) => drop(redis),
         });
         if closed.await.is_err() {
             tracing::error!("closing the storage panicked");

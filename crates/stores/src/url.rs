@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::postgres::{InvalidPostgresUrl, PostgresUrl};
+use crate::redis::{InvalidRedisUrl, RedisUrl};
 
 /// Where things are to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum StorageUrl {
     Sqlite(PathBuf),
     /// In this PostgreSQL database.
     Postgres(Box<PostgresUrl>),
+    /// In this Redis or Valkey, alone, under Sentinels or as a cluster.
+    Redis(Box<RedisUrl>),
 }
 
 /// The text names no storage that this release has.
@@ -22,14 +25,14 @@ pub enum StorageUrl {
 /// Never carries the text: a database URL may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidStorageUrl {
-    /// Redis and its like.
-    #[error("Redis comes in a later release; this one has memory:, sqlite:FILE and postgres://…")]
-    Later,
     /// A PostgreSQL connection string that cannot be used.
     #[error(transparent)]
     Postgres(#[from] InvalidPostgresUrl),
+    /// A Redis URL that cannot be used.
+    #[error(transparent)]
+    Redis(#[from] InvalidRedisUrl),
     /// Something else.
-    #[error("is not memory:, sqlite:FILE or postgres://…")]
+    #[error("is not memory:, sqlite:FILE, postgres://… or redis://…")]
     UnknownScheme,
     /// `sqlite:` and nothing behind it.
     #[error("names no file; write sqlite:FILE")]
@@ -45,8 +48,9 @@ pub enum InvalidStorageUrl {
 }
 
 impl StorageUrl {
-    /// Reads `memory:`, `sqlite:FILE` or `postgres://…` ([`PostgresUrl::parse`]). Other common spellings are taken too where they leave
-    /// no doubt: `sqlite://FILE`, `sqlite:///./FILE`, `sqlite:////FILE`, `sqlite::memory:`.
+    /// Reads `memory:`, `sqlite:FILE`, `postgres://…` ([`PostgresUrl::parse`]) or `redis://…`
+    /// ([`RedisUrl`]). Other common spellings are taken too where they leave no doubt:
+    /// `sqlite://FILE`, `sqlite:///./FILE`, `sqlite:////FILE`, `sqlite::memory:`.
     ///
     /// # Errors
     /// [`InvalidStorageUrl`].
@@ -62,7 +66,7 @@ impl StorageUrl {
             "sqlite" if rest == ":memory:" || rest == "//:memory:" => Ok(Self::Memory),
             "sqlite" => sqlite_path(rest).map(Self::Sqlite),
             "postgres" | "postgresql" => Ok(Self::Postgres(Box::new(PostgresUrl::parse(text)?))),
-            "redis" | "rediss" | "redis-cluster" | "valkey" => Err(InvalidStorageUrl::Later),
+            scheme if RedisUrl::has_scheme(scheme) => Ok(Self::Redis(Box::new(text.parse()?))),
             _ => Err(InvalidStorageUrl::UnknownScheme),
         }
     }
@@ -71,7 +75,7 @@ impl StorageUrl {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Memory | Self::Postgres(_) => None,
+            Self::Memory | Self::Postgres(_) | Self::Redis(_) => None,
             Self::Sqlite(path) => Some(path),
         }
     }
@@ -110,6 +114,7 @@ impl fmt::Display for StorageUrl {
             Self::Memory => f.write_str("memory:"),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
             Self::Postgres(url) => url.fmt(f),
+            Self::Redis(url) => url.fmt(f),
         }
     }
 }
@@ -146,7 +151,6 @@ mod tests {
     #[test]
     fn what_is_not_there_yet_or_in_doubt_is_refused() {
         for (text, expected) in [
-            ("redis-cluster://h:1,h:2", InvalidStorageUrl::Later),
             ("mysql://h", InvalidStorageUrl::UnknownScheme),
             ("watchword.db", InvalidStorageUrl::UnknownScheme),
             ("sqlite:", InvalidStorageUrl::NoFile),

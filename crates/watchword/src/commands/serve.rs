@@ -34,6 +34,7 @@ pub(super) fn migrate(file: &File) -> Result<(), Failure> {
     let failed = |error| Failure::from_error(&error);
     let (place, migrated) = match storage_url(&given)? {
         StorageUrl::Memory => return say("memory: has no schema; nothing to do"),
+        StorageUrl::Redis(_) => return say("Redis has no schema; nothing to do"),
         StorageUrl::Sqlite(path) => {
             let migrated = watchword_stores::migrate(&path).map_err(failed)?;
             (path.display().to_string(), migrated)

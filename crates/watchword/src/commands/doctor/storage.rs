@@ -31,6 +31,11 @@ pub(super) fn look(url: &StorageUrl) -> Vec<Check> {
             "store",
             format!("{url}, which is not looked at"),
         )],
+        StorageUrl::Redis(url) => vec![Check::ok(
+            SUBJECT,
+            "store",
+            format!("{url}, which is not looked at"),
+        )],
         StorageUrl::Sqlite(path) => match look_at(path) {
             Ok(said) => vec![Check::ok(SUBJECT, "store", said)],
             Err((said, advice)) => {

@@ -1,0 +1,97 @@
+//! Redis and Valkey: one server, one that Sentinels watch, or a cluster.
+//!
+//! Several nodes share one truth here. Every step is a script ([`script`]) and so atomic, touches
+//! one slot, and takes one round trip; the limits of a source are charged in a step of their own,
+//! first. Every key has a time to live. What it holds counts by the clock of the server, never by
+//! whether it is still there.
+
+mod api_keys;
+mod call;
+mod fallbacks;
+mod inspect;
+mod no_accounts;
+mod places;
+mod refused;
+mod replays;
+mod reply;
+mod script;
+mod server;
+mod servers;
+mod slot;
+mod store;
+mod topology;
+mod url;
+
+use std::sync::Arc;
+
+use watchword_core::keys::KeyRing;
+use watchword_core::{Clock, ReplayStore, Store};
+
+pub use api_keys::RedisApiKeys;
+pub use call::Time;
+pub(crate) use no_accounts::NoAccounts;
+pub use refused::RedisRefused;
+pub use store::RedisStore;
+pub use url::{InvalidRedisUrl, RedisUrl};
+
+use call::Names;
+use servers::Servers;
+
+/// A Redis that was looked at and found good.
+pub struct RedisStorage {
+    store: Arc<RedisStore>,
+    api_keys: Arc<RedisApiKeys>,
+}
+
+impl RedisStorage {
+    /// Connects, and looks whether the servers can be trusted: old ones, ones that throw keys away
+    /// when their memory is full, and data made under another secret are refused.
+    ///
+    /// `clock` is the node's; whose time rules is said by `time`.
+    ///
+    /// # Errors
+    /// [`RedisRefused`], whose text says what to do.
+    pub async fn open(
+        url: &RedisUrl,
+        keys: &KeyRing,
+        clock: Arc<dyn Clock>,
+        time: Time,
+    ) -> Result<Self, RedisRefused> {
+        let servers = Arc::new(Servers::found(url).await?);
+        let names = Names::new(url.namespace());
+        inspect::check_secrets(&servers, &names, url, keys).await?;
+        let api_keys = RedisApiKeys::over(Arc::clone(&servers), names.clone(), time).await;
+        let api_keys = api_keys.map_err(|source| RedisRefused::Unwritable {
+            url: url.to_string(),
+            source,
+        })?;
+        Ok(Self {
+            store: Arc::new(RedisStore::new(servers, names, time, clock)),
+            api_keys: Arc::new(api_keys),
+        })
+    }
+
+    /// Verifications and the counters of their recipients and sources.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+
+    /// Idempotency keys.
+    #[must_use]
+    pub fn replays(&self) -> Arc<dyn ReplayStore> {
+        Arc::clone(&self.store) as Arc<dyn ReplayStore>
+    }
+
+    /// API keys.
+    #[must_use]
+    pub fn api_keys(&self) -> Arc<RedisApiKeys> {
+        Arc::clone(&self.api_keys)
+    }
+
+    /// Both ports of verifications in one, as the tests of every store want them.
+    #[must_use]
+    pub fn both(&self) -> Arc<RedisStore> {
+        Arc::clone(&self.store)
+    }
+}

@@ -1,0 +1,212 @@
+//! One server, and the connections to it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::RwLock;
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
+    RedisError, TlsCertificates, Value,
+};
+use tokio::sync::Mutex;
+
+use super::refused::RedisRefused;
+use super::url::{Address, Login, RedisUrl};
+
+/// A server that takes longer to be reached is as good as gone.
+const CONNECT: Duration = Duration::from_secs(1);
+/// And so is one that takes longer to answer; a step takes well under a millisecond.
+const ANSWER: Duration = Duration::from_secs(1);
+/// A `WAIT` blocks its connection, so that steps share several where there is one.
+const LANES_THAT_WAIT: usize = 16;
+
+/// How servers are connected to. The same for all of a cluster.
+pub(super) struct Manner {
+    tls: bool,
+    certificates: TlsCertificates,
+    login: Login,
+    db: i64,
+    lanes: usize,
+}
+
+impl Manner {
+    pub(super) fn of(url: &RedisUrl) -> Result<Self, RedisRefused> {
+        let ca = url.ca.as_ref().map(|file| {
+            let read = std::fs::read(file);
+            read.map_err(|source| RedisRefused::Ca {
+                file: file.clone(),
+                source,
+            })
+        });
+        Ok(Self {
+            tls: url.tls,
+            certificates: TlsCertificates {
+                client_tls: None,
+                root_cert: ca.transpose()?,
+            },
+            login: url.login.clone(),
+            db: url.db,
+            lanes: if url.wait_replicas > 0 {
+                LANES_THAT_WAIT
+            } else {
+                1
+            },
+        })
+    }
+
+    /// The same for Sentinels, which have logins and no databases of their own.
+    pub(super) fn for_sentinels(&self, login: &Login) -> Self {
+        Self {
+            tls: self.tls,
+            certificates: self.certificates.clone(),
+            login: login.clone(),
+            db: 0,
+            lanes: 1,
+        }
+    }
+
+    fn client(&self, address: &Address) -> Result<Client, RedisError> {
+        let Address { host, port } = address.clone();
+        let connection = if self.tls {
+            ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: false,
+                tls_params: None,
+            }
+        } else {
+            ConnectionAddr::Tcp(host, port)
+        };
+        let mut settings = RedisConnectionInfo::default().set_db(self.db);
+        if let Some(user) = &self.login.user {
+            settings = settings.set_username(user);
+        }
+        if let Some(password) = &self.login.password {
+            settings = settings.set_password(password.as_str());
+        }
+        let info = connection
+            .into_connection_info()?
+            // A step is small and waits for nothing.
+            .set_tcp_settings(TcpSettings::default().set_nodelay(true))
+            .set_redis_settings(settings);
+        if self.tls && self.certificates.root_cert.is_some() {
+            return Client::build_with_tls(info, self.certificates.clone());
+        }
+        Client::open(info)
+    }
+}
+
+/// One server. Connections are made when they are needed, and again when they broke.
+pub(super) struct Server {
+    pub(super) address: Address,
+    client: Client,
+    lanes: Vec<Lane>,
+    turn: AtomicUsize,
+}
+
+impl Server {
+    pub(super) fn new(address: Address, manner: &Manner) -> Result<Self, RedisError> {
+        Ok(Self {
+            client: manner.client(&address)?,
+            address,
+            lanes: (0..manner.lanes).map(|_| Lane::default()).collect(),
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    /// Sends commands, one behind the other and nothing between them. What the server refuses is
+    /// an answer; an error says that we cannot know whether it did them.
+    pub(super) async fn send(&self, commands: &[Cmd]) -> Result<Vec<Value>, RedisError> {
+        let lane = &self.lanes[self.turn.fetch_add(1, Ordering::Relaxed) % self.lanes.len()];
+        let (number, mut connection) = lane.connection(&self.client).await?;
+        let sent = match commands {
+            [command] => connection
+                .send_packed_command(command)
+                .await
+                .map(|answer| vec![answer]),
+            commands => {
+                let mut pipeline = redis::pipe();
+                for command in commands {
+                    pipeline.add_command(command.clone());
+                }
+                connection
+                    .send_packed_commands(&pipeline, 0, commands.len())
+                    .await
+            }
+        };
+        if sent.is_err() {
+            // Whatever it was, answers may be out of step now.
+            lane.forget(number);
+        }
+        sent
+    }
+
+    /// Sends one command, whose refusal is an error.
+    pub(super) async fn ask(&self, command: Cmd) -> Result<Value, RedisError> {
+        let mut answers = self.send(&[command]).await?;
+        answers.pop().unwrap_or_default().extract_error()
+    }
+}
+
+/// One connection, which many steps share.
+#[derive(Default)]
+struct Lane {
+    open: RwLock<Option<(u64, MultiplexedConnection)>>,
+    /// Held by whoever connects. The last failure, and how many connections there were.
+    connecting: Mutex<(Option<(Instant, RedisError)>, u64)>,
+}
+
+impl Lane {
+    async fn connection(
+        &self,
+        client: &Client,
+    ) -> Result<(u64, MultiplexedConnection), RedisError> {
+        let open = || self.open.read().clone();
+        if let Some(open) = open() {
+            return Ok(open);
+        }
+        let asked = Instant::now();
+        let mut connecting = self.connecting.lock().await;
+        if let Some(open) = open() {
+            return Ok(open);
+        }
+        // Whoever came first has tried for all who waited.
+        if let (Some((at, error)), _) = &*connecting
+            && *at >= asked
+        {
+            return Err(error.clone());
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(ANSWER));
+        let connected = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await;
+        match connected {
+            Ok(connection) => {
+                let number = connecting.1 + 1;
+                *connecting = (None, number);
+                *self.open.write() = Some((number, connection.clone()));
+                Ok((number, connection))
+            }
+            Err(error) => {
+                connecting.0 = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// The next step connects again, unless somebody did already.
+    fn forget(&self, number: u64) {
+        let mut open = self.open.write();
+        if open.as_ref().is_some_and(|(own, _)| *own == number) {
+            *open = None;
+        }
+    }
+}
+
+/// A server that others use too.
+pub(super) type Shared = Arc<Server>;
