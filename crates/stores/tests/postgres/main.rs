@@ -13,13 +13,19 @@ mod time;
 mod two_nodes;
 
 mod one_node {
-    use super::fixture::{Fixture, fresh, if_installed};
+    use std::sync::Arc;
+
+    use super::fixture::{Database, Fixture, fresh, if_installed};
 
     watchword_core::store_conformance!(fresh!(Fixture));
 
     #[test]
     fn random_histories_come_out_as_in_the_naive_model() {
-        if_installed(|| watchword_core::conformance::model_histories_of(48, Fixture::new));
+        if_installed(|| {
+            let database = Arc::new(Database::migrated());
+            let fresh = || Fixture::on(Arc::clone(&database));
+            watchword_core::conformance::model_histories_of(48, fresh);
+        });
     }
 }
 
