@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use watchword_core::fakes::{self, SeededEntropy, SetClock};
 use watchword_core::{
-    ApiKey, ApiKeyRecord, ApiKeyStore as _, AppId, CheckError, Clock as _, RecipientIndex, Refusal,
-    ReplayKey, Scope, SendError, Store as _, Timestamp,
+    ApiKey, ApiKeyRecord, ApiKeyStore as _, AppId, Channel, CheckError, Clock as _, RecipientIndex,
+    Refusal, ReplayKey, Scope, SendError, Store as _, Timestamp,
 };
 use watchword_stores::RedisTime;
 
@@ -86,7 +86,8 @@ async fn a_node_that_remembers_an_older_place_of_a_code_still_compares_rightly()
         let wrong = node.check(id, WRONG).await;
         assert!(matches!(wrong, Err(CheckError::Incorrect { .. })));
     }
-    nodes[1].resend(id).await.unwrap();
+    let voice = Some(Channel::Voice);
+    nodes[1].resend_over(id, voice).await.unwrap();
     let old = nodes[0].check(id, &nodes[0].code(id)).await;
     assert!(matches!(old, Err(CheckError::Incorrect { .. })), "{old:?}");
     assert!(nodes[0].check(id, &nodes[1].code(id)).await.is_ok());

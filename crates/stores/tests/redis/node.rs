@@ -86,10 +86,18 @@ impl Node {
     }
 
     pub(crate) async fn resend(&self, id: VerificationId) -> Result<Sent, SendError> {
+        self.resend_over(id, None).await
+    }
+
+    pub(crate) async fn resend_over(
+        &self,
+        id: VerificationId,
+        channel: Option<Channel>,
+    ) -> Result<Sent, SendError> {
         let request = ResendRequest {
             app: AppId::default(),
             id,
-            channels: None,
+            channels: channel.map(|channel| vec![channel]),
             terms: self.terms(None),
         };
         self.verifier.resend(request).await
