@@ -13,4 +13,4 @@ mod secret;
 
 pub use ring::{KeyId, KeyRing};
 pub use seal::{Sealed, Unsealable};
-pub use secret::{SecretKey, WeakSecretKey};
+pub use secret::{SecretKey, WeakSecretKey, WeakText};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use hkdf::Hkdf;
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::entropy::{Entropy, EntropyError, draw};
@@ -26,6 +28,23 @@ pub enum WeakSecretKey {
     NotRandom,
 }
 
+/// The text is not a secret that a key should be made from.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WeakText {
+    /// Fewer than 32 bytes.
+    #[error("holds {0} characters where 32 or more random ones are needed")]
+    Short(usize),
+    /// A repeated pattern.
+    #[error("is not random")]
+    NotRandom,
+}
+
+/// 32 hexadecimal digits are 128 random bits, the least that nobody can try out.
+const SHORTEST_TEXT: usize = 32;
+/// 32 random hexadecimal digits have fewer than 8 different ones about once in 10^6; words and
+/// patterns that are repeated often have.
+const FEWEST_SIGNS: usize = 8;
+
 impl SecretKey {
     /// Reads a secret key from base64, with either alphabet, with or without padding.
     ///
@@ -46,6 +65,30 @@ impl SecretKey {
             return Err(WeakSecretKey::NotRandom);
         }
         Ok(Self(bytes))
+    }
+
+    /// A secret key made from what another program has as its secret: any text, of which the bytes
+    /// count as they are. What [`Self::parse`] takes is that key.
+    ///
+    /// # Errors
+    /// [`WeakText`] when the text has fewer than 32 bytes or looks like nothing random. The error
+    /// never carries the text.
+    pub fn of_text(text: &str) -> Result<Self, WeakText> {
+        if let Ok(key) = Self::parse(text) {
+            return Ok(key);
+        }
+        let text = text.trim().as_bytes();
+        if text.len() < SHORTEST_TEXT {
+            return Err(WeakText::Short(text.len()));
+        }
+        if different(text) < FEWEST_SIGNS {
+            return Err(WeakText::NotRandom);
+        }
+        let hkdf = Hkdf::<Sha256>::new(Some(b"watchword/v1"), text);
+        let mut key = Zeroizing::new(vec![0; 32]);
+        // HKDF gives up to 8160 bytes.
+        let _ = hkdf.expand(b"secret key of a text", &mut key);
+        Ok(Self(key))
     }
 
     /// A fresh secret key of 32 bytes.
@@ -70,16 +113,20 @@ impl SecretKey {
 /// Catches what people write where a random key belongs. 32 random bytes hold fewer than 16
 /// different values, or only printable characters, about never (less than once in 10^12).
 fn looks_random(bytes: &[u8]) -> bool {
-    let mut seen = [false; 256];
-    bytes
-        .iter()
-        .for_each(|byte| seen[usize::from(*byte)] = true);
-    let different = seen.iter().filter(|seen| **seen).count();
+    let different = different(bytes);
     let counted_up = bytes
         .windows(2)
         .all(|pair| pair[1] == pair[0].wrapping_add(1));
     let printable = bytes.iter().all(|byte| (b' '..=b'~').contains(byte));
     different >= 16 && !counted_up && !printable
+}
+
+fn different(bytes: &[u8]) -> usize {
+    let mut seen = [false; 256];
+    bytes
+        .iter()
+        .for_each(|byte| seen[usize::from(*byte)] = true);
+    seen.iter().filter(|seen| **seen).count()
 }
 
 impl fmt::Debug for SecretKey {
@@ -108,6 +155,31 @@ mod tests {
             SecretKey::parse("a_very secret!").unwrap_err(),
             WeakSecretKey::NotBase64
         );
+    }
+
+    #[test]
+    fn a_text_of_32_random_characters_makes_a_key_and_always_the_same_one() {
+        let hex = "9c1d03b7e5f2a8460b7d1e9f3c5a8264";
+        let made = SecretKey::of_text(hex).unwrap();
+        assert_eq!(made.expose_bytes().len(), 32);
+        let again = SecretKey::of_text(&format!(" {hex}\n")).unwrap();
+        assert_eq!(made.expose_bytes(), again.expose_bytes());
+        let other = SecretKey::of_text("8c1d03b7e5f2a8460b7d1e9f3c5a8264").unwrap();
+        assert_ne!(made.expose_bytes(), other.expose_bytes());
+
+        let ours = SecretKey::generate(&crate::fakes::SeededEntropy::new(1)).unwrap();
+        let same = SecretKey::of_text(&ours.expose_base64()).unwrap();
+        assert_eq!(same.expose_bytes(), ours.expose_bytes());
+    }
+
+    #[test]
+    fn a_text_that_could_be_guessed_makes_no_key() {
+        for (text, why) in [
+            ("a_very_secret_key_for_jwt", WeakText::Short(25)),
+            ("changemechangemechangemechangeme", WeakText::NotRandom),
+        ] {
+            assert_eq!(SecretKey::of_text(text).unwrap_err(), why);
+        }
     }
 
     #[test]
