@@ -28,7 +28,7 @@ pub(crate) use show::show;
 pub(crate) use tree::{Table, Value, list, set};
 pub(crate) use variables::Variables;
 
-use tree::{What, from_toml, merge};
+use tree::{What, as_list, from_toml, has, merge};
 
 /// Whether everything has to be configured, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,9 @@ pub(crate) struct Given {
     pub(crate) notes: Vec<String>,
 }
 
+/// The settings at the top that are lists of tables, one entry of which a variable may name.
+const LISTS: [&str; 2] = ["listeners", "apps"];
+
 /// Merges the layers.
 ///
 /// # Errors
@@ -68,6 +71,7 @@ pub(crate) struct Given {
 pub(crate) fn gather(sources: Sources<'_>) -> Result<Given, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut root = sources.defaults;
+    let mut file = Table::new();
     if let Some(path) = sources.file {
         let text = std::fs::read_to_string(path)
             .map(zeroize::Zeroizing::new)
@@ -77,17 +81,24 @@ pub(crate) fn gather(sources: Sources<'_>) -> Result<Given, Vec<Fault>> {
                     path.display()
                 ))]
             })?;
-        let mut table = from_toml(&text, path).map_err(|fault| vec![fault])?;
-        secret_files::resolve(&mut table, "", &mut faults);
-        merge(&mut root, table);
+        file = from_toml(&text, path).map_err(|fault| vec![fault])?;
+        secret_files::resolve(&mut file, "", &mut faults);
     }
-    let seeds = seed_names::read(sources.variables, sources.mode == Mode::Dev);
-    faults.extend(seeds.faults);
-    merge(&mut root, seeds.table);
     let mut own = sources.variables.settings().map_err(|fault| vec![fault])?;
     secret_files::resolve(&mut own, "", &mut faults);
+    let is_dev = sources.mode == Mode::Dev;
+    let seeds = {
+        let given = |path: &str| has(&file, path) || has(&own, path);
+        seed_names::read(sources.variables, is_dev, &given)
+    };
+    faults.extend(seeds.faults);
+    merge(&mut root, file);
+    merge(&mut root, seeds.table);
     merge(&mut root, own);
     merge(&mut root, sources.flags);
+    for name in LISTS {
+        root.entry(name.to_owned()).and_modify(as_list);
+    }
     if !faults.is_empty() {
         return Err(faults);
     }

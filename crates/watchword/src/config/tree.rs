@@ -228,6 +228,27 @@ fn lay(below: &mut Value, above: Value) {
     }
 }
 
+/// Makes a list of a table whose names are the places 0, 1, … of a list.
+pub(crate) fn as_list(value: &mut Value) {
+    let What::Table(table) = &mut value.what else {
+        return;
+    };
+    if table.is_empty() || !is_indexed(table, 0) {
+        return;
+    }
+    let mut entries: Vec<_> = std::mem::take(table).into_iter().collect();
+    entries.sort_by_key(|(index, _)| index.parse::<usize>().ok());
+    let entries = entries.into_iter().map(|(_, value)| value);
+    value.what = What::List(entries.collect());
+}
+
+/// Whether something is at a path such as `storage.url`.
+pub(crate) fn has(table: &Table, path: &str) -> bool {
+    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+    let found = table.get(first);
+    found.is_some_and(|value| rest.is_empty() || value.find(rest).is_some())
+}
+
 fn is_indexed(table: &Table, len: usize) -> bool {
     let mut indexes: Vec<usize> = table.keys().filter_map(|name| name.parse().ok()).collect();
     indexes.sort_unstable();
@@ -310,6 +331,22 @@ mod tests {
         let text = fault.to_string();
         assert!(text.contains("w.toml:2"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn numbered_entries_are_a_list_in_their_order() {
+        let mut table = Table::new();
+        for index in 0..11 {
+            let bind = Value::loose(format!("n{index}"), Origin::Dev);
+            set(&mut table, &["listeners", &index.to_string(), "bind"], bind);
+        }
+        assert!(has(&table, "listeners.10.bind") && !has(&table, "listeners.11"));
+        as_list(table.get_mut("listeners").unwrap());
+        let tree = root(table);
+        for (place, name) in [("2", "n2"), ("10", "n10")] {
+            let bind = tree.find(&format!("listeners.{place}.bind")).unwrap();
+            assert_eq!(bind.as_text(), Some(name));
+        }
     }
 
     #[test]

@@ -94,9 +94,17 @@ impl Variables {
 #[cfg(test)]
 impl<const N: usize> From<[(&str, &str); N]> for Variables {
     fn from(pairs: [(&str, &str); N]) -> Self {
+        Self::from_pairs(&pairs)
+    }
+}
+
+#[cfg(test)]
+impl Variables {
+    pub(crate) fn from_pairs(pairs: &[(&str, &str)]) -> Self {
         let mut variables = Self::default();
         for (name, value) in pairs {
-            variables.insert(name.into(), value.into(), Origin::Environment(name.into()));
+            let origin = Origin::Environment((*name).into());
+            variables.insert((*name).into(), (*value).into(), origin);
         }
         variables
     }

@@ -134,16 +134,12 @@ fn the_names_of_the_replaced_services_work_as_they_are() {
 }
 
 #[test]
-fn what_a_replaced_service_needs_and_this_release_lacks_is_told() {
+fn names_that_say_too_little_are_told_with_what_is_missing() {
     let folder = folder();
     write(folder.path(), &format!("secret_key = \"KEY\"\n{MAIL}"));
     for (name, line) in [
         ("SMS_TWILIO_ACCOUNT_SID", "SMS_TWILIO_AUTH_TOKEN is missing"),
         ("GUPSHUP_API_KEY", "GUPSHUP_SOURCE is missing"),
-        (
-            "REDIS_HOST",
-            "needs storage in Redis, which this release does not have",
-        ),
         ("SUPABASE_URL", "into SUPABASE_DB_URL"),
     ] {
         let said = with_variables(folder.path(), &["config", "check"], &[(name, "x")]);
