@@ -71,13 +71,6 @@ impl Settling<'_> {
                 channels.insert(channel, route);
             }
         }
-        if channels.is_empty() && self.faults.is_empty() {
-            self.complain(
-                "channels",
-                "no channel has a provider, so nothing could be delivered; name a provider, such \
-                 as [channels] email = [\"mail\"] with [providers.mail] kind = \"smtp\"",
-            );
-        }
         channels
     }
 

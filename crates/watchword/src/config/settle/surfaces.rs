@@ -1,6 +1,6 @@
 //! Surfaces: their policies, who may call them, and what they need.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use watchword_core::routing::Route;
 use watchword_core::{Channel, NumberRules, Policy, PolicyPatch, Region};
@@ -101,15 +101,32 @@ impl Settling<'_> {
         channels: &BTreeMap<Channel, Route<String>>,
         given: &BTreeMap<SurfaceKind, shape::Surface>,
     ) {
-        // Dev mode has the inbox; and without any channel, that is told already.
-        if self.mode == Mode::Dev || channels.is_empty() {
+        // Dev mode has the inbox.
+        if self.mode == Mode::Dev {
             return;
         }
-        for kind in SurfaceKind::ALL {
-            let mut served = listeners.iter().flat_map(|listener| &listener.surfaces);
-            if !served.any(|(served, _)| *served == kind) {
-                continue;
+        let served = listeners.iter().flat_map(|listener| &listener.surfaces);
+        let mut served: BTreeSet<_> = served.map(|(kind, _)| *kind).collect();
+        let uuid = given.get(&SurfaceKind::Uuid);
+        if uuid.is_some_and(|settings| settings.require_api_key == Some(true)) {
+            // Its codes may go back to those whose keys may read them.
+            served.remove(&SurfaceKind::Uuid);
+        }
+        if channels.is_empty() {
+            if !served.is_empty() && self.faults.is_empty() {
+                let keys = "; or require_api_key = true in [surfaces.uuid], and its codes go back \
+                            to those whose API key has the scope codes:read";
+                let alone = served.len() == 1 && served.contains(&SurfaceKind::Uuid);
+                let message = format!(
+                    "no channel has a provider, so nothing could be delivered; name a provider, \
+                     such as [channels] email = [\"mail\"] with [providers.mail] kind = \"smtp\"{}",
+                    if alone { keys } else { "" }
+                );
+                self.complain("channels", message);
             }
+            return;
+        }
+        for kind in served {
             let wanted = kind.channels();
             let named = |channels: &[Channel]| {
                 let names: Vec<_> = channels.iter().map(|channel| channel.as_str()).collect();
