@@ -30,14 +30,14 @@ fn python() -> Option<PathBuf> {
 }
 
 /// aiosmtpd in a process of its own. It ends with this value.
-struct MailServer {
+pub(crate) struct MailServer {
     child: Child,
     lines: Box<dyn Iterator<Item = Value>>,
-    port: u64,
+    pub(crate) port: u64,
 }
 
 impl MailServer {
-    fn start(told: &Value) -> Option<Self> {
+    pub(crate) fn start(told: &Value) -> Option<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../providers/tests/peers/smtp.py");
         let mut child = Command::new(python()?)
             .arg(script)
@@ -59,7 +59,7 @@ impl MailServer {
     }
 
     /// The next mail that it took.
-    fn mail(&mut self) -> Value {
+    pub(crate) fn mail(&mut self) -> Value {
         self.lines.find(|event| event["event"] == "mail").unwrap()
     }
 }
@@ -115,7 +115,7 @@ async fn a_code_travels_by_mail_and_is_verified() {
 }
 
 /// The first word of six digits in the text part of a mail.
-fn six_digits(content: &str) -> String {
+pub(crate) fn six_digits(content: &str) -> String {
     let (_, body) = content
         .split_once("\r\n\r\n")
         .or_else(|| content.split_once("\n\n"))

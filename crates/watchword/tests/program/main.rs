@@ -12,11 +12,16 @@ mod configuration;
 mod crashes;
 mod dev_mode;
 mod doctor;
+mod examples;
 mod fixtures;
 mod follow;
 mod leaks;
 mod mail;
+#[path = "../../../stores/tests/servers/postgres.rs"]
+mod postgres;
 mod receipts;
+#[path = "../../../stores/tests/servers/redis.rs"]
+mod redis;
 mod refusals;
 mod server;
 mod shutdown;
