@@ -115,8 +115,7 @@ pub async fn open(url: &StorageUrl, options: OpenOptions) -> Result<Opened, Open
                 replays: store,
                 api_keys: postgres.api_keys(),
                 accounts: postgres.accounts(),
-                // The server has figures of its own.
-                stats: StatsReader::new(Stats::default),
+                stats: StatsReader::new(postgres.stats()),
                 background: Background::Postgres(postgres),
             })
         }

@@ -14,6 +14,7 @@ mod tls;
 mod url;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::task::AbortHandle;
 use watchword_core::Clock;
@@ -27,12 +28,14 @@ pub use self::store::{PostgresStore, PostgresTime};
 pub use self::url::{InvalidPostgresUrl, PostgresUrl};
 use crate::error::OpenError;
 use crate::sqlite::Migrated;
+use crate::stats::Stats;
 
 /// A store in a database, with the tasks that look after it.
 pub(crate) struct Postgres {
     store: Arc<PostgresStore>,
     api_keys: Arc<PostgresApiKeys>,
     sweeper: AbortHandle,
+    live: Arc<AtomicUsize>,
 }
 
 impl Postgres {
@@ -45,11 +48,22 @@ impl Postgres {
         let store = PostgresStore::open(url, keys, clock, PostgresTime::Server).await?;
         let pool = Arc::clone(&store.pool);
         let api_keys = PostgresApiKeys::over(Arc::clone(&pool)).await;
+        let live = Arc::new(AtomicUsize::new(0));
         Ok(Self {
             store: Arc::new(store),
             api_keys: Arc::new(api_keys.map_err(|error| error.at(url))?),
-            sweeper: tokio::spawn(sweeper::run(pool)).abort_handle(),
+            sweeper: tokio::spawn(sweeper::run(pool, Arc::clone(&live))).abort_handle(),
+            live,
         })
+    }
+
+    /// About how many verifications are held; what only other stores count stays zero.
+    pub(crate) fn stats(&self) -> impl Fn() -> Stats + Send + Sync + use<> {
+        let live = Arc::clone(&self.live);
+        move || Stats {
+            live: live.load(Ordering::Relaxed),
+            ..Stats::default()
+        }
     }
 
     pub(crate) fn store(&self) -> Arc<PostgresStore> {

@@ -36,6 +36,8 @@ const SCRIPTS: [Script; 1] = [Script {
     ],
 }];
 
+const NEWEST: u32 = SCRIPTS[SCRIPTS.len() - 1].version;
+
 /// One lock for all who migrate: "Watchwor" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(6296441724343906162)";
 /// A server that only has to be asked answers sooner.
@@ -87,33 +89,28 @@ pub(super) async fn examine(client: &Client) -> Result<(), PostgresError> {
 
 /// Brings the schema to the version of this release.
 pub(super) async fn bring_up(pool: &Pool) -> Result<Migrated, PostgresError> {
-    bring_up_with(pool, &SCRIPTS).await
-}
-
-async fn bring_up_with(pool: &Pool, scripts: &[Script]) -> Result<Migrated, PostgresError> {
-    let newest = scripts.last().map_or(0, |script| script.version);
     let mut link = pool.link().await?;
     let client = &mut link.client;
     // Most starts find all as it should be, and need no right to change anything.
     let looked = timeout(LOOK, async {
         examine(client).await?;
-        version(client, newest).await
+        version(client).await
     });
     let found = looked.await.unwrap_or(Err(PostgresError::Slow))?;
-    if found >= newest {
+    if found >= NEWEST {
         return Ok(Migrated {
             from: found,
             to: found,
         });
     }
-    let migrated = timeout(PATIENCE, migrate(client, scripts, newest)).await;
+    let migrated = timeout(PATIENCE, migrate(client)).await;
     match migrated.unwrap_or(Err(PostgresError::Slow)) {
         Err(PostgresError::Server(error))
             if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) =>
         {
             Err(PostgresError::MayNotMigrate {
                 found,
-                wanted: newest,
+                wanted: NEWEST,
                 reason: PostgresError::Server(error).to_string(),
             })
         }
@@ -121,11 +118,7 @@ async fn bring_up_with(pool: &Pool, scripts: &[Script]) -> Result<Migrated, Post
     }
 }
 
-async fn migrate(
-    client: &mut Client,
-    scripts: &[Script],
-    newest: u32,
-) -> Result<Migrated, PostgresError> {
+async fn migrate(client: &mut Client) -> Result<Migrated, PostgresError> {
     // Everything in one transaction: a pooler may hand the next one to another session.
     let transaction = client.transaction().await?;
     transaction
@@ -133,7 +126,7 @@ async fn migrate(
         .await?;
     transaction.batch_execute(LOCK).await?;
     // Somebody else may have been faster.
-    let from = version(&transaction, newest).await?;
+    let from = version(&transaction).await?;
     let mut to = from;
     if from == 0 {
         // The schema may be there already, made by somebody who may do that for us to fill.
@@ -142,7 +135,7 @@ async fn migrate(
             transaction.batch_execute("CREATE SCHEMA watchword").await?;
         }
     }
-    for script in scripts.iter().filter(|script| script.version > from) {
+    for script in SCRIPTS.iter().filter(|script| script.version > from) {
         apply(&transaction, script).await?;
         to = script.version;
     }
@@ -168,7 +161,7 @@ async fn apply(transaction: &Transaction<'_>, script: &Script) -> Result<(), Pos
 ///
 /// # Errors
 /// When it is somebody else's, or a later release's that left nothing for this one to use.
-async fn version(client: &impl GenericClient, known: u32) -> Result<u32, PostgresError> {
+async fn version(client: &impl GenericClient) -> Result<u32, PostgresError> {
     let look = "SELECT to_regclass('watchword.schema_version') IS NOT NULL,
         EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE n.nspname = 'watchword')";
@@ -190,13 +183,14 @@ async fn version(client: &impl GenericClient, known: u32) -> Result<u32, Postgre
     };
     let (found, oldest): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
     let (found, oldest) = (found.unsigned_abs(), oldest.unsigned_abs());
-    if found > known && oldest > known {
+    if found > NEWEST && oldest > NEWEST {
+        let known = NEWEST;
         return Err(PostgresError::Newer { found, known });
     }
-    if found > known {
+    if found > NEWEST {
         tracing::info!(
             found,
-            known,
+            known = NEWEST,
             "a later release has migrated the schema; going on with it"
         );
     }

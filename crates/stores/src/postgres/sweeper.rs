@@ -1,6 +1,7 @@
 //! Removes what has expired, a little at a time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -41,10 +42,29 @@ pub(super) async fn sweep(
     Ok(read::<i64>(&row?, 0)?.unsigned_abs())
 }
 
-/// Sweeps round after round, by the server's clock, until it is aborted.
-pub(super) async fn run(pool: Arc<Pool>) {
+/// About how many verifications there are, as the server last counted them for its planner.
+async fn estimate(pool: &Pool) -> Result<usize, PostgresError> {
+    let row = pool
+        .row(
+            "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class
+                JOIN pg_inherits ON inhrelid = oid
+                WHERE inhparent = 'watchword.verification'::regclass",
+            &[],
+        )
+        .await?;
+    Ok(usize::try_from(read::<i64>(&row, 0)?).unwrap_or_default())
+}
+
+/// Sweeps round after round, by the server's clock, until it is aborted; says in `live` what is
+/// left.
+pub(super) async fn run(pool: Arc<Pool>, live: Arc<AtomicUsize>) {
     let mut failing = false;
     for part in (0..PARTITIONS).cycle() {
+        if part == 0
+            && let Ok(left) = estimate(&pool).await
+        {
+            live.store(left, Ordering::Relaxed);
+        }
         loop {
             let swept = sweep(&pool, None, part, MOST).await;
             // Once, not each time: the steps of requests say it, too.

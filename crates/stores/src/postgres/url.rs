@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
@@ -74,12 +75,11 @@ pub enum InvalidPostgresUrl {
 }
 
 /// What other tools put into connection strings, and what means nothing here.
-const WITHOUT_MEANING: [&str; 5] = [
+const WITHOUT_MEANING: [&str; 4] = [
     "pgbouncer",
     "connection_limit",
     "gssencmode",
     "sslcompression",
-    "supa",
 ];
 
 impl PostgresUrl {
@@ -169,7 +169,7 @@ impl Own {
         match name {
             "sslmode" => value.clone_into(&mut self.mode),
             "sslrootcert" if value == "system" => self.roots = Some(Roots::System),
-            "sslrootcert" => self.roots = Some(Roots::File(decoded(value).into())),
+            "sslrootcert" => self.roots = Some(Roots::File(decoded(value))),
             "target_session_attrs" => {
                 self.session = match value {
                     "read-write" | "primary" => TargetSessionAttrs::ReadWrite,
@@ -240,26 +240,9 @@ impl Own {
 }
 
 /// With `%2F` and the like read.
-fn decoded(value: &str) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let hex = behind
-            .get(..2)
-            .and_then(|hex| std::str::from_utf8(hex).ok());
-        let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match byte.filter(|_| *first == b'%') {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+fn decoded(value: &str) -> PathBuf {
+    let decoded = percent_decode_str(value).decode_utf8_lossy();
+    decoded.into_owned().into()
 }
 
 /// Hosts, ports and database: what an operator needs to recognise it.

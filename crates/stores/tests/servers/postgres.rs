@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -90,6 +91,21 @@ fn own(path: &Path) {
     }
 }
 
+/// A port that nobody listens on, and that no client is given as its own: while a server is away,
+/// nobody takes its place.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = std::process::id().wrapping_mul(97);
+    loop {
+        let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 12_000 + own.wrapping_add(next) % 18_000;
+        let port = u16::try_from(port).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// A server that runs. Killed and started again at will.
 pub(crate) struct Server {
     installed: Installed,
@@ -157,9 +173,9 @@ impl Server {
 
     fn run_and_remove(&mut self, remove: Option<&Path>) -> bool {
         if self.port == 0 {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            self.port = free.local_addr().unwrap().port();
+            self.port = free_port();
         }
+        let said_before = self.log().len();
         let folder = self.folder.path();
         let mut guard = Command::new("sh");
         become_nobody(&mut guard);
@@ -185,7 +201,7 @@ impl Server {
             if self.answers() {
                 return true;
             }
-            if self.log().contains("could not bind") {
+            if self.log()[said_before..].contains("could not bind") {
                 break;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -340,9 +356,7 @@ impl Pooler {
         };
         let folder = tempfile::tempdir().unwrap();
         own(folder.path());
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = free_port();
         let config = folder.path().join("pgbouncer.ini");
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={} user={OWNER}\n[pgbouncer]\n\
