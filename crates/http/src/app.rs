@@ -264,6 +264,17 @@ pub struct Dev {
     pub inbox: Arc<dyn Inbox>,
     /// The address to show in examples, such as `http://127.0.0.1:8080`, without a slash at the end.
     pub url: String,
+    /// Every listener's walks, so that the page of one leads to those of others.
+    pub demos: Vec<DemoAt>,
     /// Ends the live pages, which otherwise keep their connections open while the server drains.
     pub shutdown: CancellationToken,
+}
+
+/// Where `/demo` walks through some surfaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DemoAt {
+    /// The address before `/demo`, such as `http://127.0.0.1:8000`, without a slash at the end.
+    pub url: String,
+    /// The surfaces.
+    pub surfaces: Vec<SurfaceKind>,
 }

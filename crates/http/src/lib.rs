@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use axum::Router;
 
-pub use app::{App, Dev, Policies, SurfaceKind, SurfaceSettings, Told, UnknownSurface};
+pub use app::{App, DemoAt, Dev, Policies, SurfaceKind, SurfaceSettings, Told, UnknownSurface};
 pub use callbacks::Reception;
 pub use health::{Admin, admin_route_table, admin_router};
 pub use json::Fault;
@@ -58,7 +58,11 @@ pub fn route_table(surfaces: &[SurfaceKind], dev: bool) -> RouteTable {
 fn mount_all(surfaces: &[SurfaceKind], dev: bool) -> Mount {
     let mount = docs::mount(openapi::mount(mount_surfaces(surfaces), dev));
     let mount = callbacks::mount(mount);
-    if dev { dev::mount(mount) } else { mount }
+    if dev {
+        dev::mount(mount, surfaces)
+    } else {
+        mount
+    }
 }
 
 /// Everything that the OpenAPI document describes.

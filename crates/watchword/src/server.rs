@@ -14,7 +14,8 @@ use watchword_core::keys::KeyRing;
 use watchword_core::{Clock, Entropy, Parts, Verifier};
 use watchword_http::serve::Observer;
 use watchword_http::{
-    Admin, App, Dev, Policies, Reception, SurfaceKind, Told, admin_router, api_router, route_table,
+    Admin, App, DemoAt, Dev, Policies, Reception, SurfaceKind, Told, admin_router, api_router,
+    route_table,
 };
 use watchword_providers::{Descriptions, KeptMessages};
 use watchword_stores::{OpenOptions, Opened};
@@ -203,6 +204,7 @@ async fn serve(
         dev: serving.inbox.map(|inbox| Dev {
             inbox,
             url: addresses.first_url(),
+            demos: demos(config, &addresses),
             shutdown: stop.clone(),
         }),
         expose_codes: manner.expose_codes,
@@ -295,6 +297,19 @@ fn mounts(listener: &ListenerConfig) -> Vec<(&str, Vec<SurfaceKind>)> {
         }
     }
     mounts
+}
+
+/// Where each listener's surfaces can be walked through.
+fn demos(config: &Config, addresses: &Addresses) -> Vec<DemoAt> {
+    let listeners = config.listeners.iter().zip(addresses.urls());
+    let demos = listeners.flat_map(|(listener, url)| {
+        let mounts = mounts(listener).into_iter();
+        mounts.map(move |(mount, surfaces)| DemoAt {
+            url: format!("{url}{mount}"),
+            surfaces,
+        })
+    });
+    demos.collect()
 }
 
 fn router(app: &Arc<App>, listener: &ListenerConfig) -> Router {

@@ -91,7 +91,7 @@ pub(super) async fn inbox(
     render(&page, &headers)
 }
 
-fn render(page: &impl Template, headers: &HeaderMap) -> Result<Response, Problem> {
+pub(super) fn render(page: &impl Template, headers: &HeaderMap) -> Result<Response, Problem> {
     let html = page.render().map_err(|error| {
         let detail = "the page could not be rendered";
         let problem = Problem::new(ProblemKind::InternalError, detail);

@@ -111,6 +111,7 @@ impl World {
             dev: Some(Dev {
                 inbox: Arc::new(Postbox::default()),
                 url: "http://127.0.0.1:8080".to_owned(),
+                demos: Vec::new(),
                 shutdown: CancellationToken::new(),
             }),
             surfaces: HashMap::new(),

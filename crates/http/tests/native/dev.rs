@@ -125,6 +125,7 @@ async fn the_landing_page_leads_to_everything() {
         .iter_mut()
         .for_each(|link| *link = link.split('"').next().unwrap());
     for wanted in [
+        "/demo",
         "/dev/inbox",
         "/docs/",
         "/redoc",
@@ -148,7 +149,7 @@ async fn the_landing_page_leads_to_everything() {
 #[tokio::test]
 async fn the_pages_allow_only_what_this_server_gives() {
     let world = world();
-    for path in ["/", "/dev/inbox"] {
+    for path in ["/", "/dev/inbox", "/demo"] {
         let page = world.get(path).await;
         let policy = page.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'"), "{policy}");
@@ -171,7 +172,7 @@ async fn the_pages_allow_only_what_this_server_gives() {
         let scripts = page.text.matches("<script").count();
         assert_eq!(scripts, page.text.matches("<script src=\"/dev/").count());
     }
-    for file in ["/dev/dev.css", "/dev/inbox.js"] {
+    for file in ["/dev/dev.css", "/dev/inbox.js", "/dev/demo.js"] {
         let file = world.get(file).await;
         assert!(!file.text.contains("//cdn") && !file.text.contains("http"));
         file.is_ok();
@@ -182,7 +183,7 @@ async fn the_pages_allow_only_what_this_server_gives() {
 #[tokio::test]
 async fn nothing_of_dev_mode_is_shown_under_a_foreign_host_name() {
     let world = world();
-    for path in ["/", "/dev/inbox", "/dev/messages", "/dev/events"] {
+    for path in ["/", "/demo", "/dev/inbox", "/dev/messages", "/dev/events"] {
         let headers = [("host", "rebound.example:8080")];
         world
             .send(Method::GET, path, &headers, "")
@@ -211,6 +212,8 @@ async fn outside_dev_mode_there_are_no_pages() {
     let world = World::new();
     for path in [
         "/",
+        "/demo",
+        "/dev/demo.js",
         "/dev/inbox",
         "/dev/messages",
         "/dev/events",

@@ -139,6 +139,7 @@ impl World {
             dev: setting.dev.then(|| Dev {
                 inbox: postbox.clone(),
                 url: "http://127.0.0.1:8080".to_owned(),
+                demos: Vec::new(),
                 shutdown: CancellationToken::new(),
             }),
             accounts: None,

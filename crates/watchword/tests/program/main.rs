@@ -8,8 +8,10 @@
 
 mod api_keys;
 mod auth;
+mod browser;
 mod configuration;
 mod crashes;
+mod demo;
 mod dev_mode;
 mod doctor;
 mod examples;
