@@ -2,6 +2,7 @@
 //! it takes in and gives away.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod answers;
 mod failures;
 mod fixture;
 mod migrations;
