@@ -11,6 +11,7 @@ mod fallbacks;
 mod inspect;
 mod no_accounts;
 mod places;
+mod pulse;
 mod refused;
 mod replays;
 mod reply;
@@ -35,12 +36,14 @@ pub use store::RedisStore;
 pub use url::{InvalidRedisUrl, RedisUrl};
 
 use call::Names;
+use pulse::Pulse;
 use servers::Servers;
 
 /// A Redis that was looked at and found good.
 pub struct RedisStorage {
     store: Arc<RedisStore>,
     api_keys: Arc<RedisApiKeys>,
+    _pulse: Pulse,
 }
 
 impl RedisStorage {
@@ -66,6 +69,7 @@ impl RedisStorage {
             source,
         })?;
         Ok(Self {
+            _pulse: Pulse::of(Arc::clone(&servers), url.to_string()),
             store: Arc::new(RedisStore::new(servers, names, time, clock)),
             api_keys: Arc::new(api_keys),
         })

@@ -16,7 +16,7 @@ use super::server::{Manner, Shared};
 use super::topology::Topology;
 use super::url::RedisUrl;
 
-/// How long a call may take, with finding its server and connecting to it.
+/// How long a step may take: its calls, with finding their servers and connecting to them.
 const LONGEST: Duration = Duration::from_millis(1800);
 /// How often a call may be sent on: while slots move, once or twice.
 const HOPS: usize = 5;
@@ -50,6 +50,14 @@ impl Unreadable {
     pub(super) fn error() -> StoreError {
         StoreError::unavailable(Self)
     }
+}
+
+/// Lets a step of several calls take no longer than one of one.
+pub(super) async fn in_time<T>(
+    step: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let done = timeout(LONGEST, step).await;
+    done.unwrap_or_else(|_| Err(StoreError::unavailable(NoAnswer)))
 }
 
 impl Servers {
@@ -117,9 +125,11 @@ impl Servers {
 
     /// Whether a server answers.
     pub(super) async fn ready(&self) -> Result<(), StoreError> {
-        let answered = timeout(LONGEST, self.topology.answers()).await;
-        let answered = answered.map_err(|_| StoreError::unavailable(NoAnswer))?;
-        answered.map_err(StoreError::unavailable)
+        in_time(async {
+            let answered = self.topology.answers().await;
+            answered.map_err(StoreError::unavailable)
+        })
+        .await
     }
 
     /// Sends what `commands` makes to the server of `key`. It is told whether the server does not
@@ -129,9 +139,11 @@ impl Servers {
         key: &[u8],
         commands: impl FnMut(bool) -> Vec<Cmd>,
     ) -> Result<Vec<Value>, StoreError> {
-        let delivered = timeout(LONGEST, self.try_deliver(key, commands)).await;
-        let delivered = delivered.map_err(|_| StoreError::unavailable(NoAnswer))?;
-        delivered.map_err(StoreError::unavailable)
+        in_time(async {
+            let delivered = self.try_deliver(key, commands).await;
+            delivered.map_err(StoreError::unavailable)
+        })
+        .await
     }
 
     async fn try_deliver(

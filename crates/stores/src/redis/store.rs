@@ -16,7 +16,7 @@ use super::call::{Call, Names, Time};
 use super::places::{Place, Places};
 use super::reply::{Parts, integer, status, verification};
 use super::script;
-use super::servers::{Servers, Unreadable};
+use super::servers::{Servers, Unreadable, in_time};
 
 /// Keeps verifications, counters and idempotency keys in Redis or Valkey.
 ///
@@ -125,6 +125,86 @@ impl RedisStore {
         }
     }
 
+    async fn start_paid(
+        &self,
+        step: StartStep,
+        now: Timestamp,
+    ) -> Result<StartOutcome, StoreError> {
+        let paid = match self.charge(&step.terms, now).await? {
+            Ok(paid) => paid,
+            Err(refused) => return Ok(StartOutcome::Refused(refused)),
+        };
+        let (key, hash) = step.digest.parts();
+        let call = self
+            .call(&script::START, self.names.recipient(step.recipient), now)
+            .key(self.names.verification(step.id))
+            .text(step.app.as_str())
+            .text(step.recipient.as_bytes())
+            .text(step.purpose.as_str())
+            .text(step.channel.as_str())
+            .text(key.to_bytes())
+            .text(hash)
+            .number(step.max_attempts)
+            .span(step.ttl)
+            .text(step.details.as_bytes())
+            .text(match step.when_pending {
+                WhenPending::Replace => "replace",
+                WhenPending::Refuse => "refuse",
+            })
+            .terms(&step.terms, step.ttl);
+        let answer = self.servers.call(&call).await?;
+        let mut parts = Parts::of(answer).ok_or_else(Unreadable::error)?;
+        let verdict = parts.text().unwrap_or_default();
+        if verdict == "started" {
+            self.places.remember(Place::from(&step));
+            let charged = charged(&mut parts, paid).ok_or_else(Unreadable::error)?;
+            return Ok(StartOutcome::Started(charged));
+        }
+        let refused = refusal(&verdict, &mut parts).ok_or_else(Unreadable::error)?;
+        self.refund(&step.terms, paid).await;
+        Ok(StartOutcome::Refused(refused))
+    }
+
+    async fn resend_paid(
+        &self,
+        step: ResendStep,
+        now: Timestamp,
+    ) -> Result<ResendOutcome, StoreError> {
+        let paid = match self.charge(&step.terms, now).await? {
+            Ok(paid) => paid,
+            Err(refused) => return Ok(ResendOutcome::Refused(refused)),
+        };
+        let (key, hash) = step.digest.parts();
+        let call = self
+            .of_verification(&script::RESEND, step.id, now)
+            .text(step.app.as_str())
+            .text(step.channel.as_str())
+            .text(key.to_bytes())
+            .text(hash)
+            .number(step.max_attempts)
+            .span(step.ttl)
+            .text(step.details.as_bytes())
+            .terms(&step.terms, step.ttl);
+        let answer = self.servers.call(&call).await?;
+        let mut parts = Parts::of(answer).ok_or_else(Unreadable::error)?;
+        let outcome = match parts.text().unwrap_or_default().as_str() {
+            "renewed" => {
+                let read = charged(&mut parts, paid).zip(parts.value().and_then(verification));
+                let (charged, row) = read.ok_or_else(Unreadable::error)?;
+                self.places.remember(Place::from(&row));
+                return Ok(ResendOutcome::Renewed(charged, Box::new(row)));
+            }
+            "gone" => ResendOutcome::NotFound,
+            "exhausted" => ResendOutcome::Exhausted,
+            verdict => {
+                let refused = refusal(verdict, &mut parts).ok_or_else(Unreadable::error)?;
+                ResendOutcome::Refused(refused)
+            }
+        };
+        self.refund(&step.terms, paid).await;
+        Ok(outcome)
+    }
+
     async fn row(&self, call: Call) -> Result<Option<Verification>, StoreError> {
         match self.servers.call(&call).await? {
             Value::Nil => Ok(None),
@@ -187,75 +267,11 @@ fn canceled(answer: Value) -> Option<CancelOutcome> {
 #[async_trait]
 impl Store for RedisStore {
     async fn start(&self, step: StartStep, now: Timestamp) -> Result<StartOutcome, StoreError> {
-        let paid = match self.charge(&step.terms, now).await? {
-            Ok(paid) => paid,
-            Err(refused) => return Ok(StartOutcome::Refused(refused)),
-        };
-        let (key, hash) = step.digest.parts();
-        let call = self
-            .call(&script::START, self.names.recipient(step.recipient), now)
-            .key(self.names.verification(step.id))
-            .text(step.app.as_str())
-            .text(step.recipient.as_bytes())
-            .text(step.purpose.as_str())
-            .text(step.channel.as_str())
-            .text(key.to_bytes())
-            .text(hash)
-            .number(step.max_attempts)
-            .span(step.ttl)
-            .text(step.details.as_bytes())
-            .text(match step.when_pending {
-                WhenPending::Replace => "replace",
-                WhenPending::Refuse => "refuse",
-            })
-            .terms(&step.terms, step.ttl);
-        let answer = self.servers.call(&call).await?;
-        let mut parts = Parts::of(answer).ok_or_else(Unreadable::error)?;
-        let verdict = parts.text().unwrap_or_default();
-        if verdict == "started" {
-            self.places.remember(Place::from(&step));
-            let charged = charged(&mut parts, paid).ok_or_else(Unreadable::error)?;
-            return Ok(StartOutcome::Started(charged));
-        }
-        let refused = refusal(&verdict, &mut parts).ok_or_else(Unreadable::error)?;
-        self.refund(&step.terms, paid).await;
-        Ok(StartOutcome::Refused(refused))
+        in_time(self.start_paid(step, now)).await
     }
 
     async fn resend(&self, step: ResendStep, now: Timestamp) -> Result<ResendOutcome, StoreError> {
-        let paid = match self.charge(&step.terms, now).await? {
-            Ok(paid) => paid,
-            Err(refused) => return Ok(ResendOutcome::Refused(refused)),
-        };
-        let (key, hash) = step.digest.parts();
-        let call = self
-            .of_verification(&script::RESEND, step.id, now)
-            .text(step.app.as_str())
-            .text(step.channel.as_str())
-            .text(key.to_bytes())
-            .text(hash)
-            .number(step.max_attempts)
-            .span(step.ttl)
-            .text(step.details.as_bytes())
-            .terms(&step.terms, step.ttl);
-        let answer = self.servers.call(&call).await?;
-        let mut parts = Parts::of(answer).ok_or_else(Unreadable::error)?;
-        let outcome = match parts.text().unwrap_or_default().as_str() {
-            "renewed" => {
-                let read = charged(&mut parts, paid).zip(parts.value().and_then(verification));
-                let (charged, row) = read.ok_or_else(Unreadable::error)?;
-                self.places.remember(Place::from(&row));
-                return Ok(ResendOutcome::Renewed(charged, Box::new(row)));
-            }
-            "gone" => ResendOutcome::NotFound,
-            "exhausted" => ResendOutcome::Exhausted,
-            verdict => {
-                let refused = refusal(verdict, &mut parts).ok_or_else(Unreadable::error)?;
-                ResendOutcome::Refused(refused)
-            }
-        };
-        self.refund(&step.terms, paid).await;
-        Ok(outcome)
+        in_time(self.resend_paid(step, now)).await
     }
 
     async fn check(&self, step: CheckStep, now: Timestamp) -> Result<CheckOutcome, StoreError> {
@@ -325,14 +341,17 @@ impl Store for RedisStore {
     }
 
     async fn withdraw(&self, step: Withdrawal, now: Timestamp) -> Result<(), StoreError> {
-        if let (Some(source), Some(at)) = (step.source, step.charged.source_at) {
-            self.give_back(source, at).await?;
-        }
-        let call = self
-            .of_verification(&script::WITHDRAW, step.id, now)
-            .moment(step.charged.at)
-            .text(if step.ends { "ends" } else { "goes on" });
-        self.servers.call(&call).await.map(drop)
+        in_time(async {
+            if let (Some(source), Some(at)) = (step.source, step.charged.source_at) {
+                self.give_back(source, at).await?;
+            }
+            let call = self
+                .of_verification(&script::WITHDRAW, step.id, now)
+                .moment(step.charged.at)
+                .text(if step.ends { "ends" } else { "goes on" });
+            self.servers.call(&call).await.map(drop)
+        })
+        .await
     }
 
     async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
@@ -346,7 +365,7 @@ impl Store for RedisStore {
         note: Note,
         now: Timestamp,
     ) -> Result<Option<Turn>, StoreError> {
-        self.note_hand_overs(id, note, now).await
+        in_time(self.note_hand_overs(id, note, now)).await
     }
 
     async fn locate(
@@ -362,7 +381,7 @@ impl Store for RedisStore {
         most: usize,
         now: Timestamp,
     ) -> Result<Vec<VerificationId>, StoreError> {
-        self.find_overdue(most, now).await
+        in_time(self.find_overdue(most, now)).await
     }
 
     async fn fall_back(
@@ -370,7 +389,7 @@ impl Store for RedisStore {
         id: VerificationId,
         now: Timestamp,
     ) -> Result<Option<Turn>, StoreError> {
-        self.take_turn(id, now).await
+        in_time(self.take_turn(id, now)).await
     }
 
     async fn unlock(&self, recipient: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {

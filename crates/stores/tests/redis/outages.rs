@@ -77,9 +77,13 @@ async fn a_lost_answer_is_an_error_and_never_a_second_try() {
     node.check(other, WRONG).await.unwrap_err();
     let id = node.started(TO).await;
     fixture.server.hang();
-    let lost = ends(node.check(id, WRONG)).await;
+    // It goes on while there would still be time for a second try.
+    let go_on = async {
+        tokio::time::sleep(Duration::from_millis(1300)).await;
+        fixture.server.go_on();
+    };
+    let (lost, ()) = ends(async { tokio::join!(node.check(id, WRONG), go_on) }).await;
     assert!(matches!(lost, Err(CheckError::Failure(_))), "{lost:?}");
-    fixture.server.go_on();
     let mut left = Vec::new();
     while let Err(outcome) = ends(node.check(id, WRONG)).await {
         match outcome {

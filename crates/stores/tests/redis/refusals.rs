@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use watchword_core::fakes::{self, SetClock};
-use watchword_stores::{RedisRefused, RedisStorage, RedisTime, RedisUrl};
+use watchword_stores::{OpenOptions, RedisRefused, RedisStorage, RedisTime, RedisUrl, StorageUrl};
 
 use super::fixture::{on_a_cluster, on_a_server, on_its_own, open};
 use super::node::Node;
@@ -76,6 +76,26 @@ async fn another_secret_is_refused_and_a_rotated_one_is_taken() {
         "{refused:?}"
     );
     open(&fixture.url, RedisTime::Server).await.unwrap();
+}
+
+/// What the program does with `storage.url`.
+#[tokio::test]
+async fn the_door_of_every_storage_opens_it_and_keeps_no_accounts_there() {
+    let Some(fixture) = on_a_server().await else {
+        return;
+    };
+    let url = StorageUrl::parse(&fixture.url).unwrap();
+    let (keys, clock) = (Arc::new(fakes::keys(1)), Arc::new(SetClock::default()));
+    let opened = watchword_stores::open(&url, OpenOptions::new(keys, clock)).await;
+    let opened = opened.unwrap();
+    let node = Node::of(Arc::clone(&opened.store), 1);
+    let id = node.started("+14155552671").await;
+    assert!(node.check(id, &node.code(id)).await.is_ok());
+    assert!(opened.accounts.find(&[]).await.is_err());
+    let keys = watchword_stores::open_api_keys(&url).await.unwrap();
+    assert_eq!(keys.unwrap().list().await.unwrap(), []);
+    drop(node);
+    opened.close().await;
 }
 
 #[tokio::test]
