@@ -230,6 +230,7 @@ fn welcome(
     for (api, surfaces) in addresses.urls().zip(surfaces) {
         text += &format!("  API     {api}  {surfaces}  (documents: {api}/docs)\n");
     }
+    text += &format!("  Demo    {url}/demo\n");
     text += &format!("  Inbox   {url}/dev/inbox\n");
     if let Some(admin) = addresses.admin {
         text += &format!("  Admin   http://{admin}/metrics  (also /livez, /readyz)\n");

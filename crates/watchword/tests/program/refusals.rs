@@ -67,9 +67,9 @@ fn each_mistake_is_refused_with_its_one_line() {
              \"1h\" (watchword.toml:3)",
         ),
         (
-            with_mail("[storage]\nurl = \"postgres://u:hunter2@h/d\""),
-            "storage.url: PostgreSQL and Redis come in a later release; this one has memory: and \
-             sqlite:FILE (watchword.toml:3)",
+            with_mail("[storage]\nurl = \"mysql://u:hunter2@h/d\""),
+            "storage.url: is not memory:, sqlite:FILE, postgres://… or redis://… \
+             (watchword.toml:3)",
         ),
         (
             with_mail("[storage]\nfallback = \"local\""),
