@@ -59,7 +59,8 @@ pub struct Message {
     pub code: Code,
     /// What the code authorises.
     pub purpose: Purpose,
-    /// The language that was asked for; the texts may be in another one for lack of it.
+    /// The language that was asked for; the texts may be in another one for lack of it. For a call, the
+    /// language of its text.
     pub locale: Locale,
     /// When the code ends.
     pub expires_at: Timestamp,

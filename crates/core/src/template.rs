@@ -222,6 +222,23 @@ impl Templates {
         }
     }
 
+    /// The language that a call speaks whose text was asked for in `locale`: that one where there are texts for it, else the
+    /// default. Texts for every language are taken to be in the default one.
+    #[must_use]
+    pub fn spoken_in<'a>(&'a self, locale: &'a Locale) -> &'a Locale {
+        let is_said = |texts: &Texts| texts.voice.is_some() || texts.text.is_some();
+        let mut tags = locale.lookup();
+        let has_own = tags.any(|tag| {
+            let mut own = self.locales.iter();
+            own.any(|(language, texts)| language.as_str() == tag && is_said(texts))
+        });
+        if has_own || (!is_said(&self.texts) && Builtin::speaks(locale)) {
+            locale
+        } else {
+            &self.default_locale
+        }
+    }
+
     /// The operator's own texts that suit a language, the most special first.
     fn own_texts(&self, locale: &Locale) -> Vec<&Texts> {
         let mut suitable: Vec<_> = locale

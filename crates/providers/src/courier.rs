@@ -134,6 +134,11 @@ impl Courier {
             locale: locale.as_ref(),
             lifetime: envelope.expires_at.since(self.clock.now()),
         });
+        let mut locale = locale.unwrap_or_else(|| templates.default_locale().clone());
+        if channel == Channel::Voice {
+            // A voice of one language does not read the text of another.
+            locale = templates.spoken_in(&locale).clone();
+        }
         Message {
             // Each hand-over gets its own.
             delivery_id: uuid::Uuid::nil(),
@@ -142,7 +147,7 @@ impl Courier {
             to: envelope.to.clone(),
             code: envelope.code.clone(),
             purpose: envelope.purpose.clone(),
-            locale: locale.unwrap_or_else(|| templates.default_locale().clone()),
+            locale,
             expires_at: envelope.expires_at,
             subject: rendered.subject,
             text: rendered.text,

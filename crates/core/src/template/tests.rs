@@ -340,6 +340,35 @@ fn a_call_says_the_code_symbol_by_symbol_and_twice() {
 }
 
 #[test]
+fn a_call_is_spoken_in_the_language_of_its_text() {
+    let spoken = |settings: &TemplateSettings, tag: &str| {
+        let templates = Templates::new(settings).unwrap();
+        templates.spoken_in(&locale(tag)).as_str().to_owned()
+    };
+    let german = TemplateSettings {
+        default_locale: locale("de"),
+        ..acme()
+    };
+    for (asked, is) in [
+        ("es", "es"),
+        ("pt-BR", "pt-BR"),
+        ("de-AT", "de-AT"),
+        ("sv", "de"),
+    ] {
+        assert_eq!(spoken(&german, asked), is, "{asked}");
+    }
+    let mut own = TemplateSettings {
+        default_locale: locale("de"),
+        ..with_text("Ihr Code: {code}")
+    };
+    let texts = own.texts.clone();
+    own.locales.insert(locale("sv"), texts);
+    for (asked, is) in [("es", "de"), ("sv", "sv"), ("sv-FI", "sv-FI"), ("de", "de")] {
+        assert_eq!(spoken(&own, asked), is, "{asked}");
+    }
+}
+
+#[test]
 fn settings_read_from_text_and_refuse_unknown_names() {
     let settings: TemplateSettings = serde_json::from_str(
         r#"{"service":"Acme","webotp_domain":"example.com","locales":{"pt_br":{"text":"{code}"}}}"#,
