@@ -1,4 +1,5 @@
-//! The admin listener: whether the process lives, whether it can serve, and what it counted.
+//! The admin listener: whether the process lives, whether it can serve, how its providers do, and what
+//! it counted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct Admin {
     pub verifier: Arc<Verifier>,
     /// The metrics, in the text format of OpenMetrics.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// How each provider is doing, as JSON. Only what is known already: nobody is asked for it.
+    pub providers: Arc<dyn Fn() -> String + Send + Sync>,
     /// Cancelled when the server begins to shut down. From then on it is not ready.
     pub shutdown: CancellationToken,
 }
@@ -37,7 +40,7 @@ impl fmt::Debug for Admin {
 }
 
 /// The paths of [`admin_router`], all of them for `GET`.
-const PATHS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+const PATHS: [&str; 4] = ["/livez", "/readyz", "/health/providers", "/metrics"];
 
 /// Every route that [`admin_router`] has.
 #[must_use]
@@ -50,18 +53,20 @@ pub fn admin_route_table() -> RouteTable {
     PATHS.into_iter().map(route).collect()
 }
 
-/// The router of the admin listener: `/livez`, `/readyz`, `/metrics`.
+/// The router of the admin listener: `/livez`, `/readyz`, `/health/providers`, `/metrics`.
 ///
 /// `/livez` is 200 as long as the process answers at all. `/readyz` is 200 while the store answers and
-/// the server does not shut down, else 503. Neither touches a provider.
+/// the server does not shut down, else 503. Neither touches a provider, and none makes it fail:
+/// `/health/providers` is 200 whatever it says of them.
 pub fn admin_router(admin: Admin) -> Router {
-    let [livez, readyz, metrics] = PATHS;
+    let [livez, readyz, providers, metrics] = PATHS;
     let router = Router::new()
         .route(
             livez,
             get(async || text("text/plain; charset=utf-8", "alive\n".to_owned())),
         )
         .route(readyz, get(ready))
+        .route(providers, get(report))
         .route(metrics, get(count));
     with_fallbacks(router).with_state(admin)
 }
@@ -78,6 +83,10 @@ async fn ready(State(admin): State<Admin>) -> Response {
         Ok(()) => text("text/plain; charset=utf-8", "ready\n".to_owned()),
         Err(error) => Problem::from(error).into_response(),
     }
+}
+
+async fn report(State(admin): State<Admin>) -> Response {
+    text("application/json", (admin.providers)())
 }
 
 async fn count(State(admin): State<Admin>) -> Response {

@@ -14,10 +14,10 @@ use watchword_core::keys::KeyRing;
 use watchword_core::{Clock, Entropy, Parts, Verifier};
 use watchword_http::serve::Observer;
 use watchword_http::{
-    Admin, App, DemoAt, Dev, Policies, Reception, SurfaceKind, Told, admin_router, api_router,
-    route_table,
+    Admin, App, DemoAt, Dev, Policies, Reception, SurfaceKind, Told, admin_route_table,
+    admin_router, api_router, route_table,
 };
-use watchword_providers::{Descriptions, KeptMessages};
+use watchword_providers::{Courier, Descriptions, KeptMessages};
 use watchword_stores::{OpenOptions, Opened};
 
 pub(crate) use addresses::Addresses;
@@ -30,6 +30,7 @@ use crate::failure::Failure;
 use crate::system::{SystemClock, SystemEntropy};
 use crate::telemetry::{
     self, CountedDeliveries, CountedEvents, Logging, Metrics, Requests, TraceRequests,
+    provider_report,
 };
 
 /// Tells where the server listens.
@@ -81,6 +82,7 @@ pub(crate) async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
 struct Serving {
     verifier: Arc<Verifier>,
     callbacks: Reception,
+    courier: Arc<Courier>,
     ports: StorePorts,
     accounts: Arc<Accounts>,
     inbox: Option<Arc<KeptMessages>>,
@@ -132,7 +134,7 @@ async fn assemble(
     let entropy_of = Arc::clone(&entropy);
     let verifier = Arc::new(Verifier::new(Parts {
         store: Arc::clone(&store.store),
-        messenger: courier,
+        messenger: Arc::clone(&courier) as Arc<dyn watchword_core::Messenger>,
         keys,
         clock,
         entropy,
@@ -157,6 +159,7 @@ async fn assemble(
     let serving = Serving {
         verifier,
         callbacks: Reception::new(Arc::new(desk)),
+        courier,
         ports,
         accounts: Arc::new(accounts),
         inbox,
@@ -181,9 +184,9 @@ async fn serve(
             .listeners
             .iter()
             .flat_map(|listener| routes(listener, is_dev));
-        let admin = ["/livez", "/readyz", "/metrics"]
-            .map(|path| (path.to_owned(), watchword_http::Area::Admin));
-        let routes = routes.chain(admin);
+        let admin = admin_route_table();
+        let admin = admin.entries().iter();
+        let routes = routes.chain(admin.map(|entry| (entry.path.clone(), entry.area)));
         Arc::new(Requests::new(
             serving.metrics.registry(),
             &config.log,
@@ -231,10 +234,11 @@ async fn serve(
     // It answers that the server is not ready until everything else has ended.
     let admin_stop = CancellationToken::new();
     let admin = bound.admin.map(|listener| {
-        let metrics = Arc::new(serving.metrics);
+        let (metrics, courier) = (Arc::new(serving.metrics), serving.courier);
         let router = admin_router(Admin {
             verifier: Arc::clone(&serving.verifier),
             metrics: Arc::new(move || metrics.encode()),
+            providers: Arc::new(move || provider_report(&courier.health())),
             shutdown: stop.clone(),
         });
         let (serve, stop) = (config.serve.clone(), admin_stop.clone());

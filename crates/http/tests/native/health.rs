@@ -33,6 +33,7 @@ fn admin(store: Arc<dyn Store>, shutdown: &CancellationToken) -> Router {
     admin_router(Admin {
         verifier: Arc::new(verifier),
         metrics: Arc::new(|| "# EOF\n".to_owned()),
+        providers: Arc::new(|| r#"{"providers":[]}"#.to_owned()),
         shutdown: shutdown.clone(),
     })
 }
@@ -72,6 +73,8 @@ async fn ready_means_that_the_store_answers_and_nobody_shuts_down() {
     for router in [&good, &bad] {
         assert_eq!(get(router, "/livez").await, (200, "alive\n".to_owned()));
         assert_eq!(get(router, "/metrics").await, (200, "# EOF\n".to_owned()));
+        let providers = (200, r#"{"providers":[]}"#.to_owned());
+        assert_eq!(get(router, "/health/providers").await, providers);
         assert_eq!(get(router, "/").await.0, 404);
     }
 }

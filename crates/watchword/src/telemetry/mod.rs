@@ -13,7 +13,7 @@ mod traces;
 pub(crate) use events::CountedEvents;
 pub(crate) use logging::{Logging, start};
 pub(crate) use metrics::Metrics;
-pub(crate) use providers::CountedDeliveries;
+pub(crate) use providers::{CountedDeliveries, provider_report};
 pub(crate) use requests::Requests;
 pub(crate) use traces::TraceRequests;
 

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use crate::server::{Caller, Server, another, configure, files, folder, make_key};
 
 /// An HTTP server that takes everything and keeps the bodies.
-struct Sink {
-    port: u16,
+pub(crate) struct Sink {
+    pub(crate) port: u16,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Sink {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let bodies = Arc::new(Mutex::new(Vec::new()));
@@ -59,7 +59,7 @@ impl Sink {
         }
     }
 
-    fn bodies(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn bodies(&self) -> Vec<Vec<u8>> {
         self.bodies.lock().unwrap().clone()
     }
 }
@@ -93,7 +93,7 @@ fn spellings(secret: &str) -> Vec<Vec<u8>> {
     all
 }
 
-fn holds(haystack: &[u8], secret: &str) -> bool {
+pub(crate) fn holds(haystack: &[u8], secret: &str) -> bool {
     let spelled = spellings(secret);
     spelled.iter().any(|needle| {
         haystack

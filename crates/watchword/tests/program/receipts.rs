@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 use watchword_stand_ins::{Family, Mode, Options, Receipt, StandIn, Taken};
 
-use crate::server::{Answer, Caller, Server, configure, folder, make_key};
+use crate::leaks::{Sink, holds};
+use crate::server::{Answer, Caller, Server, configure, files, folder, make_key};
 
 const PUBLIC: &str = "https://otp.example.com";
 const NUMBER: &str = "+12015550123";
@@ -32,6 +33,11 @@ async fn stand_in(family: Family, name: &str) -> StandIn {
 impl Stage {
     /// `channels` is the table of routes; the providers are `meta`, `gupshup` and `twilio_sms`.
     async fn set(channels: &str) -> Self {
+        Self::set_with(channels, "").await
+    }
+
+    /// With more tables.
+    async fn set_with(channels: &str, tables: &str) -> Self {
         let meta = stand_in(Family::Meta, "meta").await;
         let gupshup = stand_in(Family::Gupshup, "gupshup").await;
         let twilio = stand_in(Family::Twilio, "twilio_sms").await;
@@ -41,14 +47,14 @@ impl Stage {
             ("gupshup", &gupshup, "gupshup-whatsapp"),
             ("twilio_sms", &twilio, "twilio-sms"),
         ];
-        let tables = providers.map(|(name, stand_in, kind)| {
+        let provider_tables = providers.map(|(name, stand_in, kind)| {
             let settings = stand_in.settings(kind).unwrap();
             format!("[providers.{name}]\n{settings}timeout = \"1s\"\n")
         });
         let more = format!(
             "public_url = \"{PUBLIC}\"\n[log]\nlevel = \"trace\"\n[policy]\ncode_length = 10\nresend_cooldown = \"0s\"\n\
-             [channels]\n{channels}\n{}",
-            tables.concat()
+             {tables}[channels]\n{channels}\n{}",
+            provider_tables.concat()
         );
         configure(folder.path(), &more);
         let key = make_key(folder.path(), &[]);
@@ -272,4 +278,189 @@ async fn a_recipient_that_the_provider_refuses_has_had_its_slot() {
         );
     }
     assert_eq!(sms(&caller).await, (429, "rate-limited".to_owned()));
+}
+
+/// Class and number of each delivery that is known not to have arrived, or not known to.
+fn errors(verification: &Value) -> Vec<Option<&str>> {
+    let all = verification["deliveries"].as_array().unwrap().iter();
+    all.map(|one| one["error"].as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_needs_an_operator_says_so_in_health_metric_log_and_answer() {
+    let stage = Stage::set("whatsapp = [\"meta\", \"gupshup\"]\nsms = [\"twilio_sms\"]").await;
+    stage.meta.set_mode(Mode::Refuse {
+        code: Some(190),
+        status: None,
+    });
+    stage.gupshup.set_mode(Mode::Throttle { retry_after: 600 });
+    let (server, caller) = stage.serve();
+    let health = format!("{}/health/providers", server.admin);
+    let standing = async || {
+        let answer = caller.get(&health).await;
+        assert_eq!(answer.status, 200);
+        let mut report = answer.json();
+        report["providers"].as_array_mut().unwrap().split_off(0)
+    };
+    for provider in standing().await {
+        assert_eq!(provider["state"], "available", "{provider}");
+        assert_eq!(provider["failure"], Value::Null, "{provider}");
+    }
+
+    let started = start(&caller, NUMBER).await;
+    assert_eq!(started.status, 201, "{}", started.text);
+    let body = started.json();
+    let [meta, gupshup, taken] = errors(&body)[..] else {
+        panic!("{}", started.text);
+    };
+    assert_eq!((meta, taken), (Some("misconfigured: 190"), None));
+    assert!(gupshup.unwrap().starts_with("throttled"), "{gupshup:?}");
+    let failed = |error: Option<&str>| {
+        let error = error.unwrap();
+        error
+            .chars()
+            .all(|sign| sign.is_ascii_alphanumeric() || "_: ".contains(sign))
+    };
+    assert!(failed(meta) && failed(gupshup), "a class and a number only");
+
+    let providers = standing().await;
+    let named = |name: &str| providers.iter().find(|one| one["name"] == name).unwrap();
+    let meta = named("meta");
+    assert_eq!(
+        (&meta["kind"], &meta["state"]),
+        (&json!("meta-whatsapp"), &json!("open"))
+    );
+    assert_eq!(meta["channels"], json!(["whatsapp"]));
+    assert_eq!(meta["failure"], "misconfigured: 190");
+    assert!(
+        (1..=30).contains(&meta["retry_in"].as_u64().unwrap()),
+        "{meta}"
+    );
+    let gupshup = named("gupshup");
+    assert_eq!(gupshup["state"], "held");
+    assert!(
+        (1..=600).contains(&gupshup["held_for"].as_u64().unwrap()),
+        "{gupshup}"
+    );
+    assert_eq!(named("twilio_sms")["state"], "available");
+    let ready = caller.get(&format!("{}/readyz", server.admin)).await;
+    assert_eq!(ready.status, 200, "no provider makes a server unready");
+
+    let metrics = caller.get(&format!("{}/metrics", server.admin)).await.text;
+    for line in [
+        "watchword_provider_available{provider=\"meta\"} 0",
+        "watchword_provider_available{provider=\"gupshup\"} 1",
+        "watchword_provider_failure{provider=\"meta\",class=\"misconfigured\"} 1",
+        "watchword_provider_failure{provider=\"gupshup\",class=\"throttled\"} 1",
+        "watchword_provider_held_seconds{provider=\"meta\"} 0",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    let held = "watchword_provider_held_seconds{provider=\"gupshup\"} ";
+    let held = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(held))
+        .unwrap();
+    let held: f64 = held.parse().unwrap();
+    assert!(held > 0.0 && held <= 600.0, "{held}");
+    assert!(!metrics.contains("watchword_provider_failure{provider=\"twilio_sms\""));
+    let log = server.log_text();
+    assert!(log.contains("the provider needs an operator"), "{log}");
+    assert!(log.contains("breaker opened"), "{log}");
+}
+
+/// Refusals, failover, receipts right and forged, and a fallback, at the most verbose log level and with
+/// traces: what of it is written anywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_written_of_failover_receipts_and_fallback_holds_a_secret() {
+    let collector = Sink::start();
+    let endpoint = format!("http://127.0.0.1:{}", collector.port);
+    let stage = Stage::set_with(
+        "whatsapp = [\"meta\", \"gupshup\"]\nsms = [\"twilio_sms\"]",
+        &format!("[telemetry]\notlp_endpoint = \"{endpoint}\"\n"),
+    )
+    .await;
+    let (server, caller) = stage.serve();
+    let mut places = Vec::new();
+    let mut codes = Vec::new();
+    // One that is taken, one whose recipient is refused, one that goes to the next provider.
+    let modes = [
+        Mode::AcceptWithoutReceipts,
+        Mode::ErrorInside { code: None },
+        Mode::Refuse {
+            code: Some(190),
+            status: None,
+        },
+    ];
+    for (nth, mode) in modes.into_iter().enumerate() {
+        stage.meta.set_mode(mode);
+        let started = start(&caller, &format!("+1201555012{nth}")).await;
+        assert_eq!(started.status, 201, "{}", started.text);
+        places.push(("an answer".to_owned(), started.text.into_bytes()));
+    }
+    for (stand_in, number) in [(&stage.meta, 131_026), (&stage.gupshup, 1013)] {
+        let failed = Receipt::failed("failed", number);
+        for message in stand_in.messages().into_iter().filter(|one| one.accepted) {
+            codes.extend(message.code);
+            let mut forged = stand_in.callback(&message.id, &failed).unwrap();
+            forged.url = forged.url.replace(PUBLIC, &server.api);
+            forged.url = forged.url.replace("token=", "token=x");
+            forged.headers.clear();
+            assert_eq!(stand_in.post(&forged).await.unwrap(), 401);
+            assert_eq!(tell(&server, stand_in, &message.id, &failed).await, 200);
+        }
+    }
+    stage.twilio.wait_for_messages(3).await;
+    for message in stage.twilio.messages() {
+        codes.extend(message.code.clone());
+        let delivered = Receipt::new("delivered");
+        assert_eq!(
+            tell(&server, &stage.twilio, &message.id, &delivered).await,
+            200
+        );
+    }
+    assert!(
+        codes.len() == 5 && codes.iter().all(|code| code.len() == 10),
+        "{codes:?}"
+    );
+    for path in ["metrics", "health/providers"] {
+        let page = caller.get(&format!("{}/{path}", server.admin)).await;
+        places.push((path.to_owned(), page.text.into_bytes()));
+    }
+    assert!(server.stop().success());
+
+    let spans = collector.bodies();
+    let of_callbacks = |body: &Vec<u8>| body.windows(11).any(|part| part == b"/callbacks/");
+    assert!(spans.iter().any(of_callbacks), "callbacks have spans");
+    places.extend(spans.into_iter().map(|body| ("a trace".to_owned(), body)));
+    let written = files(stage.folder.path()).into_iter();
+    // The configuration itself holds secrets.
+    let written = written.filter(|(path, _)| !path.ends_with("watchword.toml"));
+    places.extend(written.map(|(path, bytes)| (path.display().to_string(), bytes)));
+    assert!(
+        places
+            .iter()
+            .any(|(name, bytes)| name.ends_with("log") && !bytes.is_empty())
+    );
+    let mut secrets = vec![
+        "+12015550120".to_owned(),
+        "12015550121".to_owned(),
+        "12015550122".to_owned(),
+        stage.key[15..67].to_owned(),
+    ];
+    let kinds = [
+        "access-token",
+        "app-secret",
+        "verify-token",
+        "auth-token",
+        "api-key",
+        "callback-token",
+    ];
+    secrets.extend(kinds.map(|kind| format!("stand-in-{kind}")));
+    secrets.extend(codes);
+    for (name, bytes) in &places {
+        for secret in &secrets {
+            assert!(!holds(bytes, secret), "{secret} is in {name}");
+        }
+    }
 }

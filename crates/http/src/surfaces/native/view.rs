@@ -69,6 +69,11 @@ pub(super) struct DeliveryView<'a> {
     #[serde(serialize_with = "display")]
     #[schema(value_type = String, format = "date-time")]
     at: Timestamp,
+    /// Why it is not known to arrive: the class of the outcome, and the provider's own number where it gives one. Absent
+    /// where nothing is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "invalid_recipient: 21211")]
+    error: Option<&'a str>,
 }
 
 /// An approval. It is given once.
@@ -187,6 +192,7 @@ impl<'a> DeliveryView<'a> {
             provider: &delivery.provider,
             status: delivery.status.as_str(),
             at: delivery.at,
+            error: delivery.error.as_deref(),
         }
     }
 }
