@@ -1,7 +1,7 @@
 //! What this node remembers of the verifications that it lately sent: what their digests bind.
 //!
 //! A hint, no more: a check whose place is not remembered, or not the row's any more, is joined
-//! where the row is, at twenty times the cost.
+//! where the row is, at four times the cost for the server.
 
 use std::collections::HashMap;
 
