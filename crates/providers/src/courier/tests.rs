@@ -296,6 +296,36 @@ async fn an_app_with_texts_of_its_own_is_named_in_its_messages() {
     assert!(message.text.expose().contains(CODE));
 }
 
+/// Templates of WhatsApp may be there in languages that the built-in texts lack; a voice has to be that
+/// of the text.
+#[tokio::test]
+async fn a_call_has_the_language_of_its_text_and_a_template_the_one_asked_for() {
+    let stage = Stage::new();
+    let mut parts = parts(&stage.puppets);
+    let settings = TemplateSettings {
+        default_locale: "de".parse().unwrap(),
+        ..TemplateSettings::default()
+    };
+    parts.templates = Templates::new(&settings).unwrap();
+    let courier = Courier::new(parts).unwrap();
+    let mut envelope = envelope(&Channel::ALL);
+    for (asked, in_call, in_template) in [
+        (None, "de", "de"),
+        (Some("sv"), "de", "sv"),
+        (Some("pt-BR"), "pt-BR", "pt-BR"),
+    ] {
+        envelope.locale = asked.map(Into::into);
+        for (channel, locale) in [
+            (Channel::Voice, in_call),
+            (Channel::Whatsapp, in_template),
+            (Channel::Email, in_template),
+        ] {
+            let message = courier.message(&envelope, channel);
+            assert_eq!(message.locale.as_str(), locale, "{channel} {asked:?}");
+        }
+    }
+}
+
 #[test]
 fn routes_that_do_not_fit_the_providers_are_refused_by_name() {
     let stage = Stage::new();
