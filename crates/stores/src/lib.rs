@@ -25,7 +25,7 @@ mod worker;
 
 pub use api_keys::MemoryApiKeys;
 pub use error::OpenError;
-pub use open::{OpenOptions, Opened, open, open_accounts, open_api_keys};
+pub use open::{OpenOptions, Opened, look, open, open_accounts, open_api_keys};
 pub use postgres::{
     InvalidPostgresUrl, PostgresAccounts, PostgresApiKeys, PostgresError, PostgresStore,
     PostgresTime, PostgresUrl, migrate_postgres,

@@ -193,6 +193,23 @@ pub async fn open_api_keys(url: &StorageUrl) -> Result<Option<Arc<dyn ApiKeyStor
     })
 }
 
+/// Looks whether a storage that is a server of its own answers and can be used, without changing
+/// anything there. Gives what a person should know of it.
+///
+/// # Errors
+/// [`OpenError`], whose text says what to do.
+pub async fn look(url: &StorageUrl) -> Result<String, OpenError> {
+    Ok(match url {
+        StorageUrl::Memory | StorageUrl::Sqlite(_) => url.to_string(),
+        StorageUrl::Postgres(url) => crate::postgres::look(url).await?,
+        StorageUrl::Redis(url) => {
+            // Which looks at the servers first.
+            RedisApiKeys::open(url).await?;
+            format!("{url} answers, and throws no keys away")
+        }
+    })
+}
+
 impl Opened {
     /// Ends the storage: writes what is left, makes a last snapshot where that makes the next
     /// start quicker, and lets go of the file. To be called when no request is in flight.

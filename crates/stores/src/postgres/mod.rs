@@ -133,3 +133,16 @@ pub async fn migrate_postgres(url: &PostgresUrl) -> Result<Migrated, OpenError> 
     };
     migrated.await.map_err(|error| error.at(url))
 }
+
+/// What a database says of itself, for a person. Changes nothing.
+pub(crate) async fn look(url: &PostgresUrl) -> Result<String, OpenError> {
+    let looked = async { schema::look(&*Pool::new(url)?).await };
+    let (found, newest) = looked.await.map_err(|error| error.at(url))?;
+    Ok(match found {
+        0 => format!("{url} answers and has no schema yet; the first start makes it"),
+        _ if found < newest => format!(
+            "{url} answers and has schema version {found}; the next start brings it to {newest}"
+        ),
+        _ => format!("{url} answers and has schema version {found}"),
+    })
+}

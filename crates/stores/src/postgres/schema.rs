@@ -87,6 +87,17 @@ pub(super) async fn examine(client: &Client) -> Result<(), PostgresError> {
     Ok(())
 }
 
+/// The version of the schema that is there, 0 for none, and that of this release. Changes nothing.
+pub(super) async fn look(pool: &Pool) -> Result<(u32, u32), PostgresError> {
+    let link = pool.link().await?;
+    let looked = timeout(LOOK, async {
+        examine(&link.client).await?;
+        version(&link.client).await
+    });
+    let found = looked.await.unwrap_or(Err(PostgresError::Slow))?;
+    Ok((found, NEWEST))
+}
+
 /// Brings the schema to the version of this release.
 pub(super) async fn bring_up(pool: &Pool) -> Result<Migrated, PostgresError> {
     let mut link = pool.link().await?;

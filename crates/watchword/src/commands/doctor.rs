@@ -54,8 +54,13 @@ fn look(
     } else {
         report.refused(&faults.into());
     }
-    report.add(storage::look(&config.storage.url));
     runtime(false)?.block_on(async {
+        report.add([storage::look("storage.url", &config.storage.url).await]);
+        if let Some(url) = &config.accounts.url
+            && *url != config.storage.url
+        {
+            report.add([storage::look("storage.accounts_url", url).await]);
+        }
         let (accounts, callbacks) = tokio::join!(
             accounts::look(config, limit),
             callbacks::look(config, limit)

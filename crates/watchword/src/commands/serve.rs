@@ -5,7 +5,7 @@ use watchword_stores::StorageUrl;
 use super::trial::try_out;
 use super::{given_to_serve, runtime};
 use crate::cli::{File, Serve};
-use crate::config::{Mode, settle, storage_url};
+use crate::config::{Mode, accounts_url, settle, storage_url};
 use crate::failure::Failure;
 use crate::output::say;
 use crate::server::{Manner, run as run_server};
@@ -31,19 +31,28 @@ pub(super) fn run(args: &Serve) -> Result<(), Failure> {
 
 pub(super) fn migrate(file: &File) -> Result<(), Failure> {
     let given = given_to_serve(file.config.as_deref())?;
-    let failed = |error| Failure::from_error(&error);
-    let (place, migrated) = match storage_url(&given)? {
-        StorageUrl::Memory => return say("memory: has no schema; nothing to do"),
-        StorageUrl::Redis(_) => return say("Redis has no schema; nothing to do"),
-        StorageUrl::Sqlite(path) => {
-            let migrated = watchword_stores::migrate(&path).map_err(failed)?;
-            (path.display().to_string(), migrated)
+    let url = storage_url(&given)?;
+    let apart = accounts_url(&given).filter(|accounts| *accounts != url);
+    for url in std::iter::once(url).chain(apart) {
+        bring_up(&url)?;
+    }
+    Ok(())
+}
+
+fn bring_up(url: &StorageUrl) -> Result<(), Failure> {
+    let migrated = match url {
+        StorageUrl::Memory | StorageUrl::Redis(_) => {
+            return say(&format!("{url} has no schema; nothing to do"));
         }
+        StorageUrl::Sqlite(path) => watchword_stores::migrate(path),
         StorageUrl::Postgres(url) => {
-            let migrating = watchword_stores::migrate_postgres(&url);
-            let migrated = runtime(false)?.block_on(migrating).map_err(failed)?;
-            (url.to_string(), migrated)
+            runtime(false)?.block_on(watchword_stores::migrate_postgres(url))
         }
+    };
+    let migrated = migrated.map_err(|error| Failure::from_error(&error))?;
+    let place = match url {
+        StorageUrl::Sqlite(path) => path.display().to_string(),
+        other => other.to_string(),
     };
     let (from, to) = (migrated.from, migrated.to);
     if from == to {

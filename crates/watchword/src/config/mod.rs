@@ -22,7 +22,9 @@ use std::path::Path;
 pub(crate) use fault::Fault;
 pub(crate) use origin::Origin;
 pub(crate) use secret_files::read_private;
-pub(crate) use settle::{AccountSettings, Config, ListenerConfig, NEVER, settle, storage_url};
+pub(crate) use settle::{
+    AccountSettings, Config, ListenerConfig, NEVER, accounts_url, settle, storage_url,
+};
 pub(crate) use shape::{Log, LogFormat, LogLevel, Telemetry};
 pub(crate) use show::show;
 pub(crate) use tree::{Table, Value, list, set};

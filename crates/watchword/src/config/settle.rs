@@ -124,6 +124,12 @@ pub(crate) fn storage_url(given: &Given) -> Result<StorageUrl, Vec<Fault>> {
     }
 }
 
+/// Where accounts are kept, if not beside verifications. What is wrong with it, [`storage_url`] says.
+pub(crate) fn accounts_url(given: &Given) -> Option<StorageUrl> {
+    let text = given.root.find("storage.accounts_url")?.as_text()?;
+    StorageUrl::parse(text).ok()
+}
+
 struct Settling<'a> {
     root: &'a Value,
     mode: Mode,
@@ -148,6 +154,8 @@ impl Settling<'_> {
         let listeners = self.listeners(&surfaces);
         let channels = self.channels(&providers);
         self.refuse_mute_surfaces(&listeners, &channels, &surfaces);
+        let (storage, accounts) = (self.storage(), self.accounts());
+        self.refuse_homeless_accounts(&storage, &listeners);
         Config {
             mode: self.mode,
             secret_keys,
@@ -156,8 +164,8 @@ impl Settling<'_> {
                 .map(|settings| settings.numbers)
                 .unwrap_or_default(),
             public_url: self.public_url(),
-            storage: self.storage(),
-            accounts: self.accounts(),
+            storage,
+            accounts,
             listeners,
             surface_settings,
             cors_origins: self.cors_origins(),
@@ -333,7 +341,7 @@ impl Settling<'_> {
             self.storage_url("storage.accounts_url", given.accounts_url.as_deref());
         }
         if given.fallback == shape::Fallback::Local {
-            let message = "`local` needs storage in PostgreSQL, which this release does not have";
+            let message = "`local` comes in a later release";
             self.complain("storage.fallback", message);
         }
         let max_live = given.max_live.unwrap_or(MAX_LIVE);

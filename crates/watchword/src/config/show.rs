@@ -86,8 +86,8 @@ impl Page<'_> {
         self.put_given("cors_origins", "[]");
         self.put_given("allow_weak_codes", "false");
         self.put("storage.url", quoted(&config.storage.url.to_string()));
-        if self.root.find("storage.accounts_url").is_some() {
-            self.put("storage.accounts_url", quoted(REDACTED));
+        if let Some(url) = &config.accounts.url {
+            self.put("storage.accounts_url", quoted(&url.to_string()));
         }
         self.put_given("storage.fallback", "\"none\"");
         self.put("storage.max_live", config.storage.max_live.to_string());

@@ -72,9 +72,18 @@ fn each_mistake_is_refused_with_its_one_line() {
              (watchword.toml:3)",
         ),
         (
+            with_mail("[storage]\nurl = \"postgres://u:hunter2@h/d?sslmode=perhaps\""),
+            "storage.url: has a sslmode that is not disable, prefer, require, verify-ca or \
+             verify-full (watchword.toml:3)",
+        ),
+        (
+            with_mail("[storage]\nurl = \"redis://:hunter2@h\"\naccounts_url = \"redis://h\""),
+            "storage.accounts_url: is Redis, which keeps no accounts; name PostgreSQL or SQLite \
+             (watchword.toml:4)",
+        ),
+        (
             with_mail("[storage]\nfallback = \"local\""),
-            "storage.fallback: `local` needs storage in PostgreSQL, which this release does not \
-             have (watchword.toml:3)",
+            "storage.fallback: `local` comes in a later release (watchword.toml:3)",
         ),
         (
             with_mail("default_region = \"ZZ\""),

@@ -1,4 +1,4 @@
-//! The database file, without changing it and without making it.
+//! Where things are kept, without changing it and without making it.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -9,8 +9,8 @@ use watchword_providers::probe::Verdict;
 use watchword_stores::StorageUrl;
 
 use super::report::Check;
+use crate::telemetry::chain;
 
-const SUBJECT: &str = "storage.url";
 /// How a database of SQLite begins, and where in its head the program that made it is named
 /// (<https://www.sqlite.org/fileformat2.html#the_database_header>).
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -18,29 +18,29 @@ const APPLICATION: std::ops::Range<usize> = 68..72;
 /// Ours: "wawd".
 const OURS: [u8; 4] = *b"wawd";
 
-pub(super) fn look(url: &StorageUrl) -> Vec<Check> {
+/// `subject` is the setting that names the storage.
+pub(super) async fn look(subject: &str, url: &StorageUrl) -> Check {
     match url {
-        StorageUrl::Memory => vec![Check::ok(
-            SUBJECT,
+        StorageUrl::Memory => Check::ok(
+            subject,
             "store",
             "in memory; codes, limits, locks and API keys are gone with the process",
-        )],
-        // What is to be known of it, it says when it is opened.
-        StorageUrl::Postgres(url) => vec![Check::ok(
-            SUBJECT,
-            "store",
-            format!("{url}, which is not looked at"),
-        )],
-        StorageUrl::Redis(url) => vec![Check::ok(
-            SUBJECT,
-            "store",
-            format!("{url}, which is not looked at"),
-        )],
+        ),
+        StorageUrl::Postgres(_) | StorageUrl::Redis(_) => match watchword_stores::look(url).await {
+            Ok(said) => Check::ok(subject, "store", said),
+            Err(error) => Check::new(
+                Verdict::Problem,
+                subject,
+                "store",
+                chain(&error),
+                "see that it runs and that this machine may use it",
+            ),
+        },
         StorageUrl::Sqlite(path) => match look_at(path) {
-            Ok(said) => vec![Check::ok(SUBJECT, "store", said)],
+            Ok(said) => Check::ok(subject, "store", said),
             Err((said, advice)) => {
                 let said = format!("{} {said}", path.display());
-                vec![Check::new(Verdict::Problem, SUBJECT, "store", said, advice)]
+                Check::new(Verdict::Problem, subject, "store", said, advice)
             }
         },
     }
@@ -152,7 +152,9 @@ mod tests {
     use super::*;
 
     fn told(path: &Path) -> (Verdict, String) {
-        look(&StorageUrl::Sqlite(path.to_owned()))[0].told()
+        let url = StorageUrl::Sqlite(path.to_owned());
+        let runtime = crate::commands::runtime(false).unwrap();
+        runtime.block_on(look("storage.url", &url)).told()
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use watchword_core::account::{AccessTokenLife, HashCost};
 use watchword_core::span;
+use watchword_http::SurfaceKind;
 use watchword_stores::StorageUrl;
 
-use super::{Settling, Value};
+use super::{ListenerConfig, Settling, Storage, Value};
 
 /// How accounts are kept and let in.
 pub(crate) struct AccountSettings {
@@ -76,6 +77,34 @@ impl Settling<'_> {
             hash_cost,
             hash_workers: given.hash_workers,
             hash_waiting: given.hash_waiting.unwrap_or(HASH_WAITING),
+        }
+    }
+
+    /// Accounts outlive everything that expires, so they are kept in SQL only.
+    pub(super) fn refuse_homeless_accounts(
+        &mut self,
+        storage: &Storage,
+        listeners: &[ListenerConfig],
+    ) {
+        let path = "storage.accounts_url";
+        let apart = self.root.find(path).and_then(Value::as_text);
+        if let Some(apart) = apart {
+            if let Ok(StorageUrl::Redis(_)) = StorageUrl::parse(apart) {
+                self.complain(
+                    path,
+                    "is Redis, which keeps no accounts; name PostgreSQL or SQLite",
+                );
+            }
+            return;
+        }
+        let mut served = listeners.iter().flat_map(|listener| &listener.surfaces);
+        let is_served = served.any(|(kind, _)| *kind == SurfaceKind::Auth);
+        if is_served && matches!(storage.url, StorageUrl::Redis(_)) {
+            self.complain(
+                path,
+                "is missing: the surface `auth` keeps accounts, and storage.url is Redis, which \
+                 keeps none; name PostgreSQL, or SQLite for a single node",
+            );
         }
     }
 }
