@@ -16,6 +16,7 @@ mod dev_mode;
 mod doctor;
 mod examples;
 mod fixtures;
+mod fleet;
 mod follow;
 mod leaks;
 mod mail;

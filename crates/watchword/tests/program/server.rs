@@ -86,8 +86,13 @@ impl Server {
     }
 
     /// Starts a server and waits until it listens.
-    pub(crate) fn start(mut command: Command, folder: &Path) -> Self {
-        let log = folder.join("server.log");
+    pub(crate) fn start(command: Command, folder: &Path) -> Self {
+        Self::start_logging(command, &folder.join("server.log"))
+    }
+
+    /// The same with a log of its own.
+    pub(crate) fn start_logging(mut command: Command, log: &Path) -> Self {
+        let log = log.to_owned();
         let file = std::fs::File::options()
             .create(true)
             .append(true)
@@ -197,6 +202,25 @@ impl Caller {
             http: http.build().unwrap(),
             api: server.api.clone(),
             key: key.map(str::to_owned),
+        }
+    }
+
+    /// The same caller at another server.
+    pub(crate) fn at(&self, server: &Server) -> Self {
+        Self {
+            api: server.api.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The same caller with a connection for each request.
+    pub(crate) fn without_reuse(&self) -> Self {
+        let http = reqwest::Client::builder().no_proxy();
+        let http = http.pool_max_idle_per_host(0);
+        let http = http.timeout(Duration::from_secs(30));
+        Self {
+            http: http.build().unwrap(),
+            ..self.clone()
         }
     }
 
