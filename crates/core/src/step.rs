@@ -51,7 +51,8 @@ impl SendTerms {
 
     /// How long a send of a code that lives for `ttl` is remembered. No cooldown is longer than
     /// an hour.
-    fn memory(&self, ttl: Duration) -> Memory {
+    #[must_use]
+    pub fn memory(&self, ttl: Duration) -> Memory {
         let cooldown = self.horizon.min(Duration::from_hours(1)).max(self.cooldown);
         Memory {
             send: self.horizon(),

@@ -76,10 +76,7 @@ pub(super) fn quotas(quotas: &[Quota]) -> (Vec<i64>, Vec<i64>) {
 /// How long the newest verification of a purpose is remembered as that: as long as itself and any
 /// cooldown.
 pub(super) fn slot_memory(terms: &SendTerms, ttl: Duration) -> i64 {
-    let hour = Duration::from_hours(1);
-    let cooldown = terms.horizon.min(hour).max(terms.cooldown);
-    let life = ttl.saturating_add(watchword_core::RETENTION);
-    millis(life.max(cooldown))
+    millis(terms.memory(ttl).slot)
 }
 
 /// Reads one column.

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use watchword_core::{
-    FailureBudget, Quota, RETENTION, RecipientIndex, SendTerms, SourceIndex, Timestamp,
-    VerificationId,
+    FailureBudget, Quota, RecipientIndex, SendTerms, SourceIndex, Timestamp, VerificationId,
 };
 
 use super::script::Script;
@@ -96,16 +95,13 @@ impl Call {
         })
     }
 
-    /// What a send of a code that lives for `ttl` has to pay, and how long it is remembered: its
-    /// slot as long as its verification or any cooldown, none of which is longer than an hour.
+    /// What a send of a code that lives for `ttl` has to pay, and how long it is remembered.
     pub(super) fn terms(self, terms: &SendTerms, ttl: Duration) -> Self {
-        let cooldown = terms.horizon.min(Duration::from_hours(1));
-        let slot = ttl.saturating_add(RETENTION);
         self.budget(terms.failures)
             .span(terms.cooldown)
             .quotas(&terms.recipient)
             .span(terms.horizon())
-            .span(slot.max(cooldown).max(terms.cooldown))
+            .span(terms.memory(ttl).slot)
     }
 }
 
