@@ -17,14 +17,15 @@ use crate::details::Details;
 use crate::entropy::Entropy;
 use crate::id::VerificationId;
 use crate::keys::KeyRing;
+use crate::limit::{Per, Quota};
 use crate::policy::{FailureBudget, Policy, WhenPending};
 use crate::purpose::Purpose;
 use crate::recipient::{Email, Phone, Recipient};
 use crate::step::Refusal;
 use crate::store::{Store, StoreError};
 use crate::verifier::{
-    Approved, CheckError, CheckRequest, Failure, ResendRequest, SendError, Sent, StartRequest,
-    Terms, Verifier, Whose,
+    Approved, CheckError, CheckRequest, Failure, ResendRequest, SendError, Sent, Source,
+    StartRequest, Terms, Verifier, Whose,
 };
 
 /// What the codes of logins authorise.
@@ -37,6 +38,10 @@ pub const SIGNUP: &str = "signup";
 const BINDING: &str = r#"{"watchword":"accounts"}"#;
 /// How often a registration looks again when the one that was pending ends under its eyes.
 const TRIES: usize = 3;
+/// Where questions are counted that may end without a send: apart from the sends.
+const QUESTIONS: &str = "accounts";
+/// How many of them a source has for each send that it has.
+const QUESTIONS_A_SEND: u32 = 3;
 
 /// What [`Accounts`] work with.
 pub struct AccountParts {
@@ -101,6 +106,8 @@ impl Accounts {
     /// Sends a code for a registration by SMS. What was said hangs on that code alone; while it
     /// lives, the same details send a fresh code, and others are refused and change nothing.
     ///
+    /// Counted for who asks even if it comes to nothing: three for each send that the policy admits.
+    ///
     /// # Errors
     /// [`RegisterError`].
     pub async fn register(
@@ -114,6 +121,8 @@ impl Accounts {
             mobile,
             password,
         } = registration;
+        // First: neither what is taken nor the work of hashing is to be had for nothing.
+        self.charge(app, &terms).await?;
         let mut metadata = None;
         for _ in 0..TRIES {
             if self.is_taken(app, &email, &mobile).await? {
@@ -162,7 +171,7 @@ impl Accounts {
         Err(RegisterError::Taken)
     }
 
-    /// Sends a fresh code for the pending registration of a number.
+    /// Sends a fresh code for the pending registration of a number. Counted as a registration is.
     ///
     /// # Errors
     /// [`ResendError`].
@@ -172,6 +181,8 @@ impl Accounts {
         mobile: &Phone,
         terms: Terms,
     ) -> Result<Sent, ResendError> {
+        let charged = self.charge(app, &terms).await;
+        charged.map_err(ResendError::Send)?;
         let found = self.pending(app, mobile).await;
         let Found::Registration(id, _) =
             found.map_err(|error| ResendError::Send(SendError::Failure(error)))?
@@ -221,6 +232,25 @@ impl Accounts {
 
     fn entropy(&self) -> &dyn Entropy {
         self.0.verifier.entropy()
+    }
+
+    /// Counts a question of whoever asks: some end in an answer that tells who is registered, and
+    /// those would cost nothing if only sends were counted.
+    async fn charge(&self, app: &AppId, terms: &Terms) -> Result<(), SendError> {
+        let Some(source) = &terms.source else {
+            return Ok(());
+        };
+        let questions = Source {
+            surface: QUESTIONS,
+            address: source.address.clone(),
+        };
+        let sends = terms.policy.quotas(Per::Source).into_iter();
+        let quotas = sends.map(|quota| Quota {
+            max: quota.max.saturating_mul(QUESTIONS_A_SEND),
+            ..quota
+        });
+        let verifier = &self.0.verifier;
+        verifier.charge(app, &questions, quotas.collect()).await
     }
 
     async fn is_taken(

@@ -3,6 +3,7 @@
 //! Every surface calls these and translates what comes back. A request's way is: surface →
 //! `Verifier` → store step → messenger → store step → surface.
 
+mod charge;
 mod check;
 mod receipts;
 mod request;

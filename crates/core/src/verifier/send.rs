@@ -65,9 +65,9 @@ pub enum SendError {
 }
 
 /// How a fresh code is kept.
-struct Minted {
-    code: Code,
-    digest: CodeDigest,
+pub(super) struct Minted {
+    pub(super) code: Code,
+    pub(super) digest: CodeDigest,
 }
 
 impl Verifier {
@@ -232,7 +232,7 @@ impl Verifier {
     }
 
     /// A fresh code, and what of it the details keep.
-    fn mint(
+    pub(super) fn mint(
         &self,
         app: &AppId,
         details: &mut Details,
@@ -276,7 +276,7 @@ impl Verifier {
         }
     }
 
-    fn refused(&self, refusal: Refusal) -> SendError {
+    pub(super) fn refused(&self, refusal: Refusal) -> SendError {
         let reason = match refusal {
             Refusal::SourceLimit { .. } => SendRefusal::SourceLimit,
             Refusal::RecipientLimit { .. } => SendRefusal::RecipientLimit,

@@ -9,8 +9,8 @@ use watchword_core::fakes::{self, SeededEntropy, SetClock};
 use watchword_core::memory::MemoryStore;
 use watchword_core::{
     AppId, Channel, CheckError, Clock, CodeFormat, Dispatch, Envelope, Event, LONGEST_WINDOW,
-    Messenger, Parts, Policy, Refusal, ResendRequest, SendError, SendRefusal, Source, Status,
-    Terms, Verdict, Verifier,
+    Messenger, Parts, Policy, Quota, Refusal, ResendRequest, SendError, SendRefusal, Source,
+    Status, Terms, Verdict, Verifier,
 };
 
 use crate::server::{NUMBER, Server, generous, guess, number, request, strict};
@@ -247,6 +247,43 @@ async fn a_source_is_counted_at_each_surface_by_itself() {
     };
     assert!(from("native", "::2", 104).await.is_ok());
     assert!(from("auth", "::1", 105).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_source_pays_for_questions_apart_from_its_sends_and_nobody_is_sent_anything() {
+    let server = Server::new();
+    let quotas = vec![Quota {
+        max: 9,
+        window: Duration::from_mins(10),
+    }];
+    let source = |address: &str| Source {
+        surface: "native",
+        address: format!("questions of {address}"),
+    };
+    let app = AppId::default();
+    let charge = async |address: &str| {
+        let source = source(address);
+        server.verifier.charge(&app, &source, quotas.clone()).await
+    };
+    let (open, all) = (charge("::1"), (0..40).map(|_| charge("::1")));
+    let all = futures_util::future::join_all(all).await;
+    assert_eq!(all.iter().filter(|outcome| outcome.is_ok()).count(), 9);
+    let Err(SendError::Refused(Refusal::SourceLimit { retry_after })) = open.await else {
+        panic!("more than the quota");
+    };
+    assert_eq!(retry_after, Duration::from_mins(10));
+    assert!(charge("::2").await.is_ok());
+    let sent = server.verifier.start(request(strict("::1"))).await.unwrap();
+    assert_eq!(sent.standing.unwrap().remaining, 29);
+    assert_eq!(server.pigeon.count(), 1);
+    server.clock.advance(Duration::from_mins(10));
+    assert!(charge("::1").await.is_ok());
+    // Whoever has no quota is not counted.
+    let free = source("::3");
+    for _ in 0..20 {
+        let charged = server.verifier.charge(&app, &free, Vec::new()).await;
+        assert!(charged.is_ok());
+    }
 }
 
 #[tokio::test]

@@ -72,16 +72,45 @@ async fn what_no_provider_took_costs_nothing() {
 }
 
 #[tokio::test]
-async fn refused_registrations_and_wrong_bodies_cost_nothing() {
+async fn refused_registrations_and_wrong_bodies_cost_no_send() {
     let world = World::new();
     world.account(EMAIL, MOBILE).await;
-    for _ in 0..5 {
+    for _ in 0..4 {
         assert_eq!(world.register(EMAIL, MOBILE, PASSWORD).await.status, 409);
         assert_eq!(world.register("no", MOBILE, PASSWORD).await.status, 422);
         assert_eq!(world.resend(MOBILE).await.status, 404);
     }
     assert_eq!(world.request_otp(MOBILE, false).await.status, 200);
     assert_eq!(world.request_otp(MOBILE, false).await.status, 200);
+}
+
+#[tokio::test]
+async fn nine_questions_in_ten_minutes_are_the_most_that_an_address_has_about_who_is_registered() {
+    let world = World::new();
+    world.account(EMAIL, MOBILE).await;
+    let stranger = world.from("198.51.100.7");
+    for _ in 0..4 {
+        let known = stranger.register(EMAIL, "4155550177", PASSWORD).await;
+        assert_eq!(known.status, 409);
+        assert_eq!(stranger.resend(MOBILE).await.status, 404);
+    }
+    let known = stranger
+        .register("x@example.com", MOBILE, "another one")
+        .await;
+    assert_eq!(known.status, 409);
+    // Known or not, nobody learns any more, and no password is hashed for it.
+    for email in [EMAIL, "free@example.com"] {
+        let refused = stranger.register(email, "4155550178", PASSWORD).await;
+        refused.says(429, TOO_MANY);
+        assert_eq!(refused.header("retry-after"), "600");
+    }
+    stranger.resend(MOBILE).await.says(429, TOO_MANY);
+    // Its sends are another matter, and so is everybody else.
+    assert_eq!(stranger.request_otp("4155550179", false).await.status, 200);
+    let neighbour = world.from("198.51.100.8");
+    assert_eq!(neighbour.resend(MOBILE).await.status, 404);
+    world.clock.advance(Duration::from_mins(10));
+    assert_eq!(stranger.resend(MOBILE).await.status, 404);
 }
 
 #[tokio::test]
