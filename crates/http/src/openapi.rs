@@ -240,3 +240,27 @@ fn example(kind: ProblemKind) -> serde_json::Value {
     }
     example
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// OpenAPI 3.1: "Unique string used to identify the operation […] among all operations described in
+    /// the API." Programs that are generated from the document name their functions after it.
+    #[test]
+    fn no_two_operations_of_all_surfaces_have_one_name() {
+        let whole: serde_json::Value = serde_json::from_str(&openapi_json()).unwrap();
+        let paths = whole["paths"].as_object().unwrap();
+        let mut seen = BTreeSet::new();
+        for operation in paths
+            .values()
+            .flat_map(|item| item.as_object().unwrap().values())
+        {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(seen.insert(id), "{id}");
+        }
+        assert!(seen.len() > 20);
+    }
+}

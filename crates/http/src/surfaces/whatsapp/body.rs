@@ -62,19 +62,24 @@ impl Asked {
 }
 
 /// Reads a number as any surface does; and one without `+` that is none of the default region as an
-/// international one, as this surface's document has it.
+/// international one, as this surface's document has it. Of the default region is what can exist
+/// there, also where numbers need not exist: else `91…` would be any country's but India's.
 fn number(text: &str, rules: &NumberRules) -> Result<Phone, InvalidRecipient> {
-    Phone::parse(text, rules).or_else(|error| {
-        let bare = text.trim();
-        let international = (7..=15).contains(&bare.len())
-            && !bare.starts_with('0')
-            && bare.bytes().all(|byte| byte.is_ascii_digit());
-        if international {
-            Phone::parse(&format!("+{bare}"), rules)
-        } else {
-            Err(error)
-        }
-    })
+    let bare = text.trim();
+    let international = (7..=15).contains(&bare.len())
+        && !bare.starts_with('0')
+        && bare.bytes().all(|byte| byte.is_ascii_digit());
+    let existing = NumberRules {
+        strict: true,
+        ..*rules
+    };
+    match Phone::parse(text, &existing) {
+        Err(
+            InvalidRecipient::NoCountry | InvalidRecipient::Shape | InvalidRecipient::Impossible,
+        ) if international => Phone::parse(&format!("+{bare}"), rules),
+        Err(_) => Phone::parse(text, rules),
+        number => number,
+    }
 }
 
 /// A code that was typed.
@@ -118,10 +123,15 @@ mod tests {
             default_region: "US".parse().ok(),
             strict: false,
         };
-        assert_eq!(
-            number("4155550123", &us).unwrap().canonical(),
-            "+14155550123"
-        );
+        for (text, read) in [
+            ("4155550123", "+14155550123"),
+            ("14155550123", "+14155550123"),
+            ("1234567890", "+1234567890"),
+            ("919876543210", "+919876543210"),
+            ("+1234567890", "+1234567890"),
+        ] {
+            assert_eq!(number(text, &us).unwrap().canonical(), read, "{text}");
+        }
         for wrong in [
             "",
             "+",

@@ -26,7 +26,6 @@ const WHATSAPP: Dialect = Dialect {
     kind: SurfaceKind::Whatsapp,
     prefix: None,
     about: "Codes by WhatsApp: send, resend, verify. Errors are `{\"success\": false, \"message\": text, \"data\": object}`.",
-    typed: true,
     words: words::say,
 };
 
@@ -35,7 +34,7 @@ pub(super) fn mount(mount: Mount) -> Mount {
         .dialect(WHATSAPP)
         .spoken(WHATSAPP, routes!(send_otp))
         .spoken(WHATSAPP, routes!(resend_otp))
-        .spoken(WHATSAPP, routes!(verify_otp))
+        .spoken(WHATSAPP, routes!(verify_whatsapp_otp))
         .spoken(WHATSAPP, routes!(health::health))
         .spoken(WHATSAPP, routes!(debug::describe_whatsapp))
         .spoken(WHATSAPP, routes!(debug::test_request))
@@ -160,7 +159,7 @@ async fn send(
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]
-async fn verify_otp(State(app): State<Arc<App>>, request: Request) -> Response {
+async fn verify_whatsapp_otp(State(app): State<Arc<App>>, request: Request) -> Response {
     WHATSAPP.check(app, request, verify).await
 }
 
