@@ -221,14 +221,17 @@ struct Nowhere {
 }
 
 impl Nowhere {
-    /// What is not found below the paths of a dialect is refused in its words.
+    /// What is not found below the paths of a dialect is refused in its words, and anything where it
+    /// is alone.
     fn say(&self, uri: &Uri) -> Response {
         let below = |prefix: &str| {
             let rest = uri.path().strip_prefix(prefix);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         let mut dialects = self.dialects.iter();
-        match dialects.find(|one| one.prefix.is_some_and(below)) {
+        let owner = dialects.find(|one| one.prefix.is_some_and(below));
+        let alone = self.dialects.first().filter(|_| !self.shared);
+        match owner.or(alone) {
             Some(dialect) => dialect.refuse(Trouble::NoSuchPath),
             None => no_such_path(),
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
@@ -33,9 +33,6 @@ pub(crate) struct Dialect {
     pub(crate) prefix: Option<&'static str>,
     /// What the OpenAPI document says of it.
     pub(crate) about: &'static str,
-    /// Whether the type of its requests' bodies matters. Where it does, a body that does not say that
-    /// it is JSON is taken from programs, as documents show it with curl, but not from web pages.
-    pub(crate) typed: bool,
     /// Its words for a refusal, with the status. `Retry-After` and what the log is told are not its
     /// business.
     pub(crate) words: fn(&Trouble) -> (StatusCode, Value),
@@ -166,7 +163,9 @@ impl Dialect {
         // comes before they have sent their body.
         let body = read_body(&parts.headers, body).await;
         let caller = caller?;
-        if self.typed && task != Task::Inspect && !may_be_json(&parts.headers) {
+        // A body that does not say that it is JSON is taken from programs, as documents show it with
+        // curl, but not from foreign web pages: nobody asked their visitors. A GET has no body to say it of.
+        if parts.method == Method::POST && !may_be_json(&parts.headers) {
             return Err(Trouble::MediaType);
         }
         // Without a source there are no limits, so nothing runs.

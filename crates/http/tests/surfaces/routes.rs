@@ -95,6 +95,15 @@ async fn what_is_not_found_below_the_paths_of_a_surface_is_said_in_its_words() {
 }
 
 #[tokio::test]
+async fn a_surface_that_is_alone_on_its_listener_says_in_its_words_that_nothing_is_there() {
+    for kind in SurfaceKind::ALL {
+        let answer = public(&[kind]).get("/no/such/path").await;
+        assert_eq!(answer.status, 404, "{kind}");
+        speaks(kind, &answer);
+    }
+}
+
+#[tokio::test]
 async fn a_body_over_the_limit_is_413_in_the_words_of_its_surface() {
     for serves in listeners() {
         for ((kind, path), methods) in paths(&serves) {
@@ -205,13 +214,12 @@ async fn a_foreign_page_cannot_post_without_asking_first() {
     for serves in listeners() {
         let world = public(&serves);
         for ((kind, path), methods) in paths(&serves) {
-            if !methods.contains("POST")
-                || !matches!(kind, SurfaceKind::Otp | SurfaceKind::Whatsapp)
-            {
+            // The native one wants the type from everybody.
+            if !methods.contains("POST") || kind == SurfaceKind::Native {
                 continue;
             }
-            let body =
-                r#"{"channel":"sms","identifier":"+14155550123","phone_number":"+14155550123"}"#;
+            let body = r#"{"channel":"sms","to":"+14155550123","identifier":"+14155550123",
+                "phone_number":"+14155550123","mobile_number":"+14155550123"}"#;
             for content_type in [
                 "text/plain",
                 "application/x-www-form-urlencoded",

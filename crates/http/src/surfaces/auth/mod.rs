@@ -30,7 +30,6 @@ const AUTH: Dialect = Dialect {
     kind: SurfaceKind::Auth,
     prefix: Some("/api/v1/auth"),
     about: "Registration and login by code. Errors are `{\"detail\": text}`; what is wrong with a body is a list.",
-    typed: true,
     words: words::say,
 };
 

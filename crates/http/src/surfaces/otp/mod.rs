@@ -23,7 +23,6 @@ const OTP: Dialect = Dialect {
     kind: SurfaceKind::Otp,
     prefix: Some("/api/otp"),
     about: "Codes by email, SMS and WhatsApp: ask for one, then verify it. Errors are `{\"detail\": text}`.",
-    typed: true,
     words: words::say,
 };
 

@@ -32,7 +32,6 @@ const UUID: Dialect = Dialect {
     kind: SurfaceKind::Uuid,
     prefix: None,
     about: "Codes by handle: generate one, then verify it. Every answer is `{\"status\": int, \"message\": text, \"info\": object}`.",
-    typed: false,
     words: words::say,
 };
 
@@ -72,6 +71,7 @@ fn purpose() -> Purpose {
         (status = 401, description = "`API_KEY_INVALID`: an API key is needed, or is not valid.", body = words::Answer),
         (status = 403, description = "`FORBIDDEN`: the API key may not do this. `CODE_UNREADABLE`: the code could reach nobody.", body = words::Answer),
         (status = 413, description = "`REQUEST_BODY_TOO_LARGE`.", body = words::Answer),
+        (status = 415, description = "`MEDIA_TYPE_INVALID`: a foreign web page sent what is not JSON.", body = words::Answer),
         (status = 429, description = "`RATE_LIMIT_EXCEEDED`. `Retry-After` says how long to wait.", body = words::Answer,
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
         (status = 500, description = "`INTERNAL_ERROR`.", body = words::Answer),
