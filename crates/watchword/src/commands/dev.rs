@@ -88,6 +88,8 @@ fn defaults(data: &Path) -> Table {
         &format!("sqlite:{}", data.join(DATABASE).display()),
     );
     put(&["admin", "bind"], "127.0.0.1:9090");
+    // So that numbers of ten digits, as a document of a replaced service has them, can be tried.
+    put(&["default_region"], "US");
     put(&["providers", INBOX, "kind"], INBOX);
     for channel in Channel::ALL {
         put(&["channels", channel.as_str()], INBOX);
