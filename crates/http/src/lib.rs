@@ -44,19 +44,24 @@ use mount::Mount;
 /// Every request has to carry a [`client_address::ClientAddress`] in its extensions, as [`serve`] puts
 /// there: without one nothing is sent or checked.
 pub fn api_router(app: Arc<App>, surfaces: &[SurfaceKind]) -> Router {
+    api_router_at(app, surfaces, "")
+}
+
+/// As [`api_router`], to be nested below `path`, which its OpenAPI document names.
+pub fn api_router_at(app: Arc<App>, surfaces: &[SurfaceKind], path: &str) -> Router {
     let origins = cors::Origins::new(&app.cors_origins);
-    let router = mount_all(surfaces, app.dev.is_some()).finish(origins);
+    let router = mount_all(surfaces, app.dev.is_some(), path).finish(origins);
     router.with_state(app)
 }
 
 /// Every route that [`api_router`] has.
 #[must_use]
 pub fn route_table(surfaces: &[SurfaceKind], dev: bool) -> RouteTable {
-    mount_all(surfaces, dev).table()
+    mount_all(surfaces, dev, "").table()
 }
 
-fn mount_all(surfaces: &[SurfaceKind], dev: bool) -> Mount {
-    let mount = docs::mount(openapi::mount(mount_surfaces(surfaces), dev));
+fn mount_all(surfaces: &[SurfaceKind], dev: bool, path: &str) -> Mount {
+    let mount = docs::mount(openapi::mount(mount_surfaces(surfaces), dev, path));
     let mount = callbacks::mount(mount);
     if dev {
         dev::mount(mount, surfaces)

@@ -13,7 +13,7 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, OpenApi, PathItem, Ref, RefOr, Required, Response,
-    ResponseBuilder,
+    ResponseBuilder, Server,
 };
 
 use crate::app::SurfaceKind;
@@ -120,9 +120,13 @@ pub fn openapi_json() -> String {
     whole.to_pretty_json().unwrap_or_default()
 }
 
-/// Serves the document. In dev mode it says that a key is optional.
-pub(crate) fn mount(mount: Mount, dev: bool) -> Mount {
+/// Serves the document. In dev mode it says that a key is optional; below a `path`, that its own paths
+/// follow that.
+pub(crate) fn mount(mount: Mount, dev: bool, path: &str) -> Mount {
     let mut api = complete(&mount);
+    if !path.is_empty() {
+        api.servers = Some(vec![Server::new(path)]);
+    }
     if dev {
         let nothing = SecurityRequirement::default();
         api.security.get_or_insert_default().push(nothing);

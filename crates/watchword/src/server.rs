@@ -15,7 +15,7 @@ use watchword_core::{Clock, Entropy, Parts, Verifier};
 use watchword_http::serve::Observer;
 use watchword_http::{
     Admin, App, DemoAt, Dev, Policies, Reception, SurfaceKind, Told, admin_route_table,
-    admin_router, api_router, route_table,
+    admin_router, api_router, api_router_at, route_table,
 };
 use watchword_providers::{Courier, Descriptions, KeptMessages};
 use watchword_stores::{OpenOptions, Opened};
@@ -321,7 +321,7 @@ fn router(app: &Arc<App>, listener: &ListenerConfig) -> Router {
     let root = mounts.next().map(|(_, kinds)| kinds).unwrap_or_default();
     let router = api_router(Arc::clone(app), &root);
     mounts.fold(router, |router, (mount, kinds)| {
-        router.nest(mount, api_router(Arc::clone(app), &kinds))
+        router.nest(mount, api_router_at(Arc::clone(app), &kinds, mount))
     })
 }
 

@@ -18,12 +18,13 @@ const REDOC: &[u8] = include_bytes!("../../assets/redoc/redoc.standalone.js");
 
 pub(crate) fn mount(mount: Mount) -> Mount {
     let only_get = &[Method::GET];
+    // Addresses are relative: all of this may stand below a path.
     mount
         .plain(
             Area::Docs,
             "/docs",
             only_get,
-            get(async || Redirect::permanent("/docs/")),
+            get(async || Redirect::permanent("docs/")),
         )
         .plain(Area::Docs, "/docs/", only_get, get(swagger_page))
         .plain(Area::Docs, "/docs/{file}", only_get, get(swagger_file))
@@ -46,7 +47,7 @@ async fn swagger_file(Path(file): Path<String>, headers: HeaderMap) -> Response 
 
 fn swagger(file: &str, headers: &HeaderMap) -> Response {
     static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-        let document = Url::new("Watchword", "/openapi.json");
+        let document = Url::new("Watchword", "../openapi.json");
         let config = Config::new([document])
             .validator_url("none") // else a foreign host is told of the document
             .try_it_out_enabled(true)

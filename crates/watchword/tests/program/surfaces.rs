@@ -147,6 +147,14 @@ async fn surfaces_are_served_where_they_are_mounted_and_to_whom_they_are_open() 
     let failed = nobody.post("/shop/api/otp/generate", otp.clone()).await;
     let told = json!({ "detail": "The message could not be sent. Please try again later." });
     assert_eq!((failed.status, failed.json()), (500, told));
+    // Its document says where it is, for whoever tries it from its pages.
+    let document = nobody.get("/shop/openapi.json").await.json();
+    assert_eq!(document["servers"], json!([{ "url": "/shop" }]));
+    assert!(document["paths"]["/api/otp/generate"].is_object());
+    assert_eq!(
+        nobody.get("/openapi.json").await.json().get("servers"),
+        None
+    );
     // What is nowhere is told by who is alone at the root.
     let elsewhere = nobody.post("/api/otp/generate", otp).await;
     assert_eq!(
