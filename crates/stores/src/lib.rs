@@ -14,6 +14,7 @@
 
 mod api_keys;
 mod error;
+mod fallback;
 mod open;
 mod postgres;
 mod redis;
@@ -25,6 +26,7 @@ mod worker;
 
 pub use api_keys::MemoryApiKeys;
 pub use error::OpenError;
+pub use fallback::{LocalFallback, Watch};
 pub use open::{OpenOptions, Opened, look, open, open_accounts, open_api_keys};
 pub use postgres::{
     InvalidPostgresUrl, PostgresAccounts, PostgresApiKeys, PostgresError, PostgresStore,

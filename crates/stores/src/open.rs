@@ -1,6 +1,8 @@
 //! The door: from a URL to a running storage.
 
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -11,6 +13,7 @@ use watchword_core::{ApiKeyStore, Clock, ReplayStore, Store};
 
 use crate::api_keys::MemoryApiKeys;
 use crate::error::OpenError;
+use crate::fallback::{LocalFallback, Watch};
 use crate::postgres::{Postgres, PostgresAccounts, PostgresApiKeys};
 use crate::redis::{NoAccounts, RedisApiKeys, RedisStorage, Time};
 use crate::sqlite::{Checkpoints, Embedded, Settings, SqliteAccounts, SqliteApiKeys};
@@ -31,6 +34,9 @@ pub struct OpenOptions {
     pub keys: Arc<KeyRing>,
     /// The time, for what expires.
     pub clock: Arc<dyn Clock>,
+    /// A SQLite file for a store that stands in while PostgreSQL or Redis is away
+    /// (`storage.fallback`); without one, nothing does.
+    pub fallback: Option<PathBuf>,
 }
 
 impl OpenOptions {
@@ -42,6 +48,7 @@ impl OpenOptions {
             snapshot_after: 64 << 20,
             keys,
             clock,
+            fallback: None,
         }
     }
 }
@@ -69,6 +76,7 @@ enum Background {
     Embedded(Box<Embedded>),
     Postgres(Postgres),
     Redis(RedisStorage),
+    Fallback(Box<(Watch, Opened, Embedded)>),
 }
 
 /// Opens the storage that `url` names, and puts back what it kept. Another process that serves
@@ -77,6 +85,54 @@ enum Background {
 /// # Errors
 /// [`OpenError`], whose text says what to do.
 pub async fn open(url: &StorageUrl, options: OpenOptions) -> Result<Opened, OpenError> {
+    let shared = matches!(url, StorageUrl::Postgres(_) | StorageUrl::Redis(_));
+    match options.fallback.clone().filter(|_| shared) {
+        Some(path) => open_with_fallback(url, path, options).await,
+        None => open_plain(url, options).await,
+    }
+}
+
+/// Opens a storage and a local store that stands in for it while it is away. Both have to open.
+async fn open_with_fallback(
+    url: &StorageUrl,
+    path: PathBuf,
+    options: OpenOptions,
+) -> Result<Opened, OpenError> {
+    let clock = Arc::clone(&options.clock);
+    let primary = open_plain(url, options.clone()).await?;
+    let own = path.clone();
+    let opened = spawn_blocking(move || {
+        let settings = Settings {
+            max_live: options.max_live,
+            snapshot_after: options.snapshot_after,
+            keys: &options.keys,
+            clock: options.clock,
+        };
+        Embedded::open(&own, settings)
+    });
+    let failed = |source| OpenError::Io { file: path, source };
+    let embedded = match opened.await {
+        Ok(embedded) => embedded?,
+        Err(error) => return Err(failed(error.into())),
+    };
+    let (store, replays) = (Arc::clone(&primary.store), Arc::clone(&primary.replays));
+    let fallback = LocalFallback::over(store, replays, embedded.memory(), clock).await;
+    let fallback = Arc::new(fallback.map_err(|error| failed(io::Error::other(error)))?);
+    let (local, watched) = (embedded.stats(), Arc::clone(&fallback));
+    Ok(Opened {
+        store: Arc::clone(&fallback) as Arc<dyn Store>,
+        replays: Arc::clone(&fallback) as Arc<dyn ReplayStore>,
+        api_keys: Arc::clone(&primary.api_keys),
+        accounts: Arc::clone(&primary.accounts),
+        stats: StatsReader::new(move || Stats {
+            degraded: watched.is_away(),
+            ..local()
+        }),
+        background: Background::Fallback(Box::new((fallback.watch(), primary, embedded))),
+    })
+}
+
+async fn open_plain(url: &StorageUrl, options: OpenOptions) -> Result<Opened, OpenError> {
     match url {
         StorageUrl::Memory => open_memory(&options),
         StorageUrl::Sqlite(path) => {
@@ -219,6 +275,12 @@ impl Opened {
             Background::Embedded(embedded) => embedded.close(),
             Background::Postgres(postgres) => drop(postgres),
             Background::Redis(redis) => drop(redis),
+            Background::Fallback(parts) => {
+                let (watch, primary, local) = *parts;
+                drop(watch);
+                drop(primary);
+                local.close();
+            }
         });
         if closed.await.is_err() {
             tracing::error!("closing the storage panicked");

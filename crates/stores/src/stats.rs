@@ -28,6 +28,9 @@ pub struct Stats {
     pub snapshots: u64,
     /// Bytes that the write-ahead log holds.
     pub wal_bytes: u64,
+    /// Whether a local store stands in for the configured one. The other figures are the local
+    /// store's where there is one.
+    pub degraded: bool,
 }
 
 /// Reads [`Stats`] at any time. Cheap, and good after the storage was closed.

@@ -123,6 +123,7 @@ async fn assemble(
 
     let mut options = OpenOptions::new(Arc::clone(&keys), Arc::clone(&clock));
     options.max_live = config.storage.max_live;
+    options.fallback.clone_from(&config.storage.fallback);
     let opening = watchword_stores::open(&config.storage.url, options);
     let store = tokio::select! {
         opened = opening => opened.map_err(|error| Failure::from_error(&error))?,

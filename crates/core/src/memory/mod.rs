@@ -11,8 +11,10 @@ mod record;
 mod replays;
 mod sends;
 mod shard;
+mod standby;
 mod store;
 
 pub use journal::{Journal, NoJournal};
 pub use record::{CorruptRecord, FORMAT, Lane};
+pub use standby::{Counted, CountedRecipient, Elsewhere};
 pub use store::{MemoryStore, SHARDS};

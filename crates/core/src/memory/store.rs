@@ -182,7 +182,7 @@ impl<J: Journal> MemoryStore<J> {
     }
 
     /// How far back a limit may look. Before the first send says so, the most that a policy may.
-    fn horizon(&self) -> Duration {
+    pub(super) fn horizon(&self) -> Duration {
         match self.horizon.load(Ordering::Relaxed) {
             0 => LONGEST_WINDOW,
             millis => Duration::from_millis(millis),
@@ -202,6 +202,14 @@ impl<J: Journal> MemoryStore<J> {
 
     pub(super) fn shard(&self, tag: u16) -> MutexGuard<'_, Shard> {
         self.shards[usize::from(tag) % SHARDS].lock()
+    }
+
+    pub(super) fn part(&self, part: usize) -> MutexGuard<'_, Shard> {
+        self.shards[part % SHARDS].lock()
+    }
+
+    pub(super) fn source_part(&self, part: usize) -> Option<MutexGuard<'_, SourceShard>> {
+        self.sources.get(part).map(Mutex::lock)
     }
 
     pub(super) fn source(&self, index: SourceIndex) -> MutexGuard<'_, SourceShard> {

@@ -23,7 +23,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use watchword_core::keys::KeyRing;
-use watchword_core::memory::MemoryStore;
+use watchword_core::memory::{Journal, MemoryStore};
 use watchword_core::{Clock, ReplayStore, Store};
 
 pub(crate) use self::accounts::Checkpoints;
@@ -113,6 +113,11 @@ impl Embedded {
         Arc::clone(&self.store) as Arc<dyn Store>
     }
 
+    /// The store itself, for one that stands in for another.
+    pub(crate) fn memory(&self) -> Arc<MemoryStore<impl Journal + use<>>> {
+        Arc::clone(&self.store)
+    }
+
     pub(crate) fn replays(&self) -> Arc<dyn ReplayStore> {
         Arc::clone(&self.store) as Arc<dyn ReplayStore>
     }
@@ -134,6 +139,7 @@ impl Embedded {
                 snapshot_bytes: counts.snapshot_bytes.load(Ordering::Relaxed),
                 snapshots: counts.snapshots.load(Ordering::Relaxed),
                 wal_bytes: counts.wal_bytes.load(Ordering::Relaxed),
+                degraded: false,
             }
         }
     }

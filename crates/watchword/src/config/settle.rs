@@ -7,6 +7,7 @@ mod routes;
 mod surfaces;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -66,6 +67,8 @@ pub(crate) struct Config {
 pub(crate) struct Storage {
     pub(crate) url: StorageUrl,
     pub(crate) max_live: usize,
+    /// The file of the store that stands in while the one at `url` is away.
+    pub(crate) fallback: Option<PathBuf>,
 }
 
 /// A tenant.
@@ -340,15 +343,33 @@ impl Settling<'_> {
         if given.accounts_url.is_some() {
             self.storage_url("storage.accounts_url", given.accounts_url.as_deref());
         }
-        if given.fallback == shape::Fallback::Local {
-            let message = "`local` comes in a later release";
-            self.complain("storage.fallback", message);
-        }
+        let fallback = self.fallback(&given, &url);
         let max_live = given.max_live.unwrap_or(MAX_LIVE);
         if max_live == 0 {
             self.complain("storage.max_live", "must be at least 1");
         }
-        Storage { url, max_live }
+        Storage {
+            url,
+            max_live,
+            fallback,
+        }
+    }
+
+    /// The file of the store that stands in for the one at `url`, where one does.
+    fn fallback(&mut self, given: &shape::Storage, url: &StorageUrl) -> Option<PathBuf> {
+        let shared = matches!(url, StorageUrl::Postgres(_) | StorageUrl::Redis(_));
+        let local = given.fallback == shape::Fallback::Local;
+        if local && !shared {
+            let message = "`local` stands in for PostgreSQL or Redis (storage.url)";
+            self.complain("storage.fallback", message);
+        }
+        let path = given.fallback_path.clone();
+        if path.is_some() && !local {
+            let message = "is of no use unless storage.fallback is \"local\"";
+            self.complain("storage.fallback_path", message);
+        }
+        let path = path.unwrap_or_else(|| "watchword-fallback.db".into());
+        local.then_some(path)
     }
 
     fn storage_url(&mut self, path: &str, text: Option<&str>) -> StorageUrl {

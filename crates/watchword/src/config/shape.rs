@@ -41,6 +41,7 @@ pub(crate) struct Storage {
     pub(crate) url: Option<String>,
     pub(crate) accounts_url: Option<String>,
     pub(crate) fallback: Fallback,
+    pub(crate) fallback_path: Option<PathBuf>,
     pub(crate) max_live: Option<usize>,
 }
 

@@ -90,6 +90,10 @@ impl Page<'_> {
             self.put("storage.accounts_url", quoted(&url.to_string()));
         }
         self.put_given("storage.fallback", "\"none\"");
+        if let Some(path) = &config.storage.fallback {
+            let path = quoted(&path.display().to_string());
+            self.put("storage.fallback_path", path);
+        }
         self.put("storage.max_live", config.storage.max_live.to_string());
         let accounts = &config.accounts;
         let (life, cost) = (accounts.token_life, accounts.hash_cost);

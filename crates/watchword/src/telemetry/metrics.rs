@@ -82,6 +82,11 @@ impl Collector for StoreFigures {
                 u64::from(stats.refusing),
             ),
             (
+                "storage_degraded",
+                "1 while a local store stands in for the configured one",
+                u64::from(stats.degraded),
+            ),
+            (
                 "store_journal_waiting_bytes",
                 "Bytes that wait to be written",
                 stats.journal_waiting_bytes,

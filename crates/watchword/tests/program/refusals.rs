@@ -83,7 +83,8 @@ fn each_mistake_is_refused_with_its_one_line() {
         ),
         (
             with_mail("[storage]\nfallback = \"local\""),
-            "storage.fallback: `local` comes in a later release (watchword.toml:3)",
+            "storage.fallback: `local` stands in for PostgreSQL or Redis (storage.url) \
+             (watchword.toml:3)",
         ),
         (
             with_mail("default_region = \"ZZ\""),

@@ -1,0 +1,252 @@
+//! What a store needs that stands in for another one: to count what was counted there, and to
+//! tell what was counted here.
+
+use std::time::Duration;
+
+use super::journal::Journal;
+use super::record::Change;
+use super::shard::Shard;
+use super::store::MemoryStore;
+use crate::clock::Timestamp;
+use crate::digest::{RecipientIndex, SourceIndex};
+use crate::id::VerificationId;
+use crate::ledger::RecipientLedger;
+use crate::limit::SlidingLog;
+use crate::policy::FailureBudget;
+use crate::purpose::Purpose;
+use crate::step::{SendTerms, StartStep};
+use crate::verification::Verification;
+
+/// What was counted for one recipient since some moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CountedRecipient {
+    /// Who.
+    pub index: RecipientIndex,
+    /// Sends.
+    pub sends: usize,
+    /// Failed checks.
+    pub failures: usize,
+    /// Whether the row of failures ended in a lock.
+    pub locked: bool,
+    /// The purposes whose newest code was made here, none of them before that moment.
+    pub purposes: Vec<Purpose>,
+}
+
+/// What was counted in one part of the store since some moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// For whom something was.
+    pub recipients: Vec<CountedRecipient>,
+    /// Sends that sources asked for.
+    pub sources: Vec<(SourceIndex, usize)>,
+}
+
+/// A send that was charged elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Elsewhere<'a> {
+    /// The verification, which is kept there.
+    pub id: VerificationId,
+    /// Of whom.
+    pub recipient: RecipientIndex,
+    /// What its code authorises.
+    pub purpose: &'a Purpose,
+    /// How long its code lives.
+    pub ttl: Duration,
+    /// What the send had to pay.
+    pub terms: &'a SendTerms,
+}
+
+impl<'a> From<&'a StartStep> for Elsewhere<'a> {
+    fn from(step: &'a StartStep) -> Self {
+        Self {
+            id: step.id,
+            recipient: step.recipient,
+            purpose: &step.purpose,
+            ttl: step.ttl,
+            terms: &step.terms,
+        }
+    }
+}
+
+/// The store as the stand-in of another one, the primary. Its ledgers mirror the counters of the
+/// primary; its verifications are its own.
+///
+/// What is mirrored is counted at once and journaled in order, but not waited for: a crash forgets
+/// at most what the journal had not written, some milliseconds of it.
+impl<J: Journal> MemoryStore<J> {
+    /// Whether a verification is kept here.
+    pub fn holds(&self, id: VerificationId, now: Timestamp) -> bool {
+        let shard = self.shard(id.tag());
+        let found = shard.verifications.get(&id);
+        found.is_some_and(|found| !found.is_forgettable(now))
+    }
+
+    /// The verification that was kept under this handle, whosever it is.
+    pub fn held(&self, id: VerificationId) -> Option<Verification> {
+        self.shard(id.tag()).verifications.get(&id).cloned()
+    }
+
+    /// The handle of the newest verification of a recipient and purpose that is known of, wherever
+    /// it is kept.
+    pub fn newest_known(
+        &self,
+        recipient: RecipientIndex,
+        purpose: &Purpose,
+    ) -> Option<VerificationId> {
+        let shard = self.shard(recipient.tag());
+        let slot = shard.ledgers.get(&recipient)?.slot(purpose)?;
+        Some(slot.id)
+    }
+
+    /// Whose verification it is, if it is the newest of its recipient and purpose that is known of.
+    pub fn recipient_of(&self, id: VerificationId) -> Option<RecipientIndex> {
+        let shard = self.shard(id.tag());
+        let of = |(index, ledger): (&RecipientIndex, &RecipientLedger)| {
+            let newest = ledger.slots.iter().any(|slot| slot.id == id);
+            newest.then_some(*index)
+        };
+        shard.ledgers.iter().find_map(of)
+    }
+
+    /// How far back a limit may look.
+    pub fn look_back_of_limits(&self) -> Duration {
+        self.horizon()
+    }
+
+    /// Whether a recipient is locked until somebody unlocks it.
+    pub fn is_locked(&self, recipient: RecipientIndex) -> bool {
+        let shard = self.shard(recipient.tag());
+        shard
+            .ledgers
+            .get(&recipient)
+            .is_some_and(|ledger| ledger.locked)
+    }
+
+    /// Counts a send that the primary admitted at `now`. A code of the same recipient and purpose
+    /// that is kept here is dead from then on.
+    pub fn mirror_send(&self, send: Elsewhere<'_>, now: Timestamp) {
+        self.look_back(send.terms);
+        if let Some(charge) = &send.terms.source {
+            let mut sources = self.source(charge.index);
+            let log = sources.logs.entry(charge.index).or_default();
+            log.forget(send.terms.horizon(), now);
+            log.record(now);
+            self.append(|out| Change::put_source(out, charge.index, log));
+        }
+        if send.terms.failures.is_none() {
+            return;
+        }
+        let mut shard = self.shard(send.recipient.tag());
+        let Shard {
+            ledgers,
+            verifications,
+        } = &mut *shard;
+        let ledger = ledgers.entry(send.recipient).or_default();
+        let before = ledger.slot(send.purpose).map(|slot| slot.id);
+        let before = before.filter(|before| *before != send.id);
+        let old = before.and_then(|id| verifications.get_mut(&id));
+        if let Some(old) = old
+            && old.end(crate::verification::Status::Superseded, now)
+        {
+            self.append(|out| Change::put(out, old));
+        }
+        let memory = send.terms.memory(send.ttl);
+        ledger.count_send(send.purpose, send.id, memory, now);
+        self.append(|out| Change::put_ledger(out, send.recipient, ledger));
+    }
+
+    /// Gives back a send that the primary gave back. Where it is not known any more, it stays
+    /// counted.
+    pub fn mirror_withdrawal(&self, id: VerificationId, source: Option<SourceIndex>) {
+        let mut shard = self.shard(id.tag());
+        let mut sent_at = None;
+        for (index, ledger) in &mut shard.ledgers {
+            let slot = ledger.slots.iter().find(|slot| slot.id == id);
+            let charged = slot.and_then(|slot| Some((slot.purpose.clone(), slot.sent_at?)));
+            if let Some((purpose, at)) = charged {
+                ledger.take_back_send(&purpose, id, at);
+                self.append(|out| Change::put_ledger(out, *index, ledger));
+                sent_at = Some(at);
+                break;
+            }
+        }
+        drop(shard);
+        if let Some((index, at)) = source.zip(sent_at) {
+            self.give_back(index, at);
+        }
+    }
+
+    /// Counts a failed check that the primary counted.
+    pub fn mirror_failure(&self, recipient: RecipientIndex, budget: FailureBudget, now: Timestamp) {
+        self.mirror(recipient, |ledger| {
+            if ledger.locked {
+                // It was compared, so somebody lifted the lock meanwhile.
+                ledger.unlock();
+            }
+            ledger.count_failure(budget, now);
+        });
+    }
+
+    /// Ends the row of failures, as the primary approved.
+    pub fn mirror_success(&self, recipient: RecipientIndex) {
+        self.mirror(recipient, |ledger| {
+            ledger.locked = false;
+            ledger.count_success();
+        });
+    }
+
+    /// Locks a recipient that is locked at the primary.
+    pub fn mirror_lock(&self, recipient: RecipientIndex) {
+        self.mirror(recipient, |ledger| ledger.locked = true);
+    }
+
+    fn mirror(&self, recipient: RecipientIndex, change: impl FnOnce(&mut RecipientLedger)) {
+        let mut shard = self.shard(recipient.tag());
+        let ledger = shard.ledgers.entry(recipient).or_default();
+        let before = ledger.clone();
+        change(ledger);
+        if *ledger != before {
+            self.append(|out| Change::put_ledger(out, recipient, ledger));
+        }
+        shard.tidy(recipient);
+    }
+
+    /// What one of [`super::SHARDS`] parts counted from `since` on and before `until`.
+    pub fn counted(&self, part: usize, since: Timestamp, until: Timestamp) -> Counted {
+        let number = |log: &SlidingLog| {
+            let within = |at: &&Timestamp| **at >= since && **at < until;
+            log.moments().iter().filter(within).count()
+        };
+        let mut counted = Counted::default();
+        {
+            let shard = self.part(part);
+            for (index, ledger) in &shard.ledgers {
+                let (sends, failures) = (number(&ledger.sends), number(&ledger.failures));
+                if sends == 0 && failures == 0 {
+                    continue;
+                }
+                let slots = ledger.slots.iter();
+                let own = slots.filter(|slot| {
+                    let sent = slot.sent_at.is_some_and(|at| at >= since && at < until);
+                    sent && shard.verifications.contains_key(&slot.id)
+                });
+                counted.recipients.push(CountedRecipient {
+                    index: *index,
+                    sends,
+                    failures,
+                    locked: ledger.locked && failures > 0,
+                    purposes: own.map(|slot| slot.purpose.clone()).collect(),
+                });
+            }
+        }
+        if let Some(sources) = self.source_part(part) {
+            for (index, log) in &sources.logs {
+                let sends = number(log);
+                if sends > 0 {
+                    counted.sources.push((*index, sends));
+                }
+            }
+        }
+        counted
+    }
+}
