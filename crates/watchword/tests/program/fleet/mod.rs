@@ -4,6 +4,7 @@
 //! `WATCHWORD_TEST_ALL_STORES` is 1, else a skip that says so.
 
 mod failures;
+mod partition;
 mod restart;
 mod sharing;
 
@@ -41,6 +42,12 @@ impl Storage {
             accounts: None,
             _held: None,
         }
+    }
+
+    /// Whose nodes wait for it as long as they usually do.
+    fn with_usual_patience(mut self) -> Self {
+        self.url = self.url.replace("step_timeout=20000&", "");
+        self
     }
 
     /// With the surface auth, whose accounts are in PostgreSQL. Nothing where that is missing.
@@ -173,9 +180,16 @@ impl Fleet {
 
     /// Starts one more process of a node.
     fn serve(&self, place: usize) -> Server {
+        self.serve_over(place, &self.storage.url)
+    }
+
+    /// The same, which reaches the storage by another URL.
+    fn serve_over(&self, place: usize, storage: &str) -> Server {
         let folder = self.folder.path();
         let mut command = program(folder);
-        command.args(["serve", "--config", "watchword.toml"]);
+        command
+            .args(["serve", "--config", "watchword.toml"])
+            .env("WATCHWORD__STORAGE__URL", storage);
         Server::start_logging(command, &folder.join(format!("node{place}.log")))
     }
 

@@ -225,6 +225,8 @@ async fn silence_gives_the_next_channel_its_turn_once(storage: Storage) {
         meta.settings("meta-whatsapp").unwrap()
     );
     let fleet = Fleet::with(storage, POLICY, &channels, 3).await;
+    // So long that every node looks for what is due while another one is about it.
+    fleet.twilio.set_mode(Mode::Slow { millis: 2500 });
     let begun = fleet.at_once(12, |turn, caller| async move {
         let to = format!("+120155501{turn:02}");
         let body = json!({ "to": to, "channel": ["whatsapp", "sms"] });
