@@ -3,6 +3,7 @@
 //! `WATCHWORD_TEST_OUTAGES` says how often in a row (once unless set). What they take is told, for
 //! `docs/reliability.md`; how long anything may take is not tested, for test machines are busy.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -65,7 +66,7 @@ impl Store for RedisServer {
 #[derive(Default)]
 struct Told {
     numbers: AtomicUsize,
-    answers: Mutex<Vec<(Instant, Duration, String)>>,
+    answers: Mutex<Vec<(usize, Instant, Duration, String)>>,
     stop: AtomicBool,
 }
 
@@ -75,28 +76,28 @@ impl Told {
         format!("+1{}555{:04}", 201 + next / 10_000, next % 10_000)
     }
 
-    async fn go_on(self: Arc<Self>, caller: Caller) {
+    async fn go_on(self: Arc<Self>, place: usize, caller: Caller) {
         while !self.stop.load(Ordering::Relaxed) {
             let began = Instant::now();
             let answer = caller.start(&self.number()).await;
-            let told = (began, began.elapsed(), kind(&answer));
+            let told = (place, began, began.elapsed(), kind(&answer));
             self.answers.lock().unwrap().push(told);
             sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// How often callers that began after that moment were told so.
-    fn count(&self, kind: &str, since: Instant) -> usize {
+    /// The callers that were told so of what they began after that moment.
+    fn callers(&self, kind: &str, since: Instant) -> BTreeSet<usize> {
         let answers = self.answers.lock().unwrap();
-        let theirs = answers
-            .iter()
-            .filter(|(began, _, told)| *began >= since && told == kind);
-        theirs.count()
+        let theirs = answers.iter();
+        let theirs = theirs.filter(|(_, began, _, told)| *began >= since && told == kind);
+        theirs.map(|(place, ..)| *place).collect()
     }
 
-    async fn wait_for(&self, count: usize, kind: &str, since: Instant) {
+    /// Waits until all callers were. Then nothing is under way that they began before.
+    async fn wait_for(&self, kind: &str, since: Instant) {
         let waiting = async {
-            while self.count(kind, since) < count {
+            while self.callers(kind, since).len() < CALLERS {
                 sleep(Duration::from_millis(5)).await;
             }
         };
@@ -115,20 +116,20 @@ async fn outages(store: &mut dyn Store, url: String, outage: Outage) {
     let fleet = Fleet::with(storage, POLICY, "sms = [\"twilio\"]", 2).await;
     let told = Arc::new(Told::default());
     let callers: Vec<_> = (0..CALLERS)
-        .map(|caller| {
-            let caller = fleet.callers[caller % fleet.callers.len()].clone();
-            tokio::spawn(Arc::clone(&told).go_on(caller))
+        .map(|place| {
+            let caller = fleet.callers[place % fleet.callers.len()].clone();
+            tokio::spawn(Arc::clone(&told).go_on(place, caller))
         })
         .collect();
     let rounds = std::env::var("WATCHWORD_TEST_OUTAGES").ok();
     let rounds: u32 = rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
     let mut longest_away = Duration::ZERO;
     for _ in 0..rounds {
-        told.wait_for(CALLERS, "201", Instant::now()).await;
+        told.wait_for("201", Instant::now()).await;
         let (id, code) = fleet.begin(&told.number()).await;
         tokio::task::block_in_place(|| store.down(outage));
         let away = Instant::now();
-        told.wait_for(CALLERS, AWAY, away).await;
+        told.wait_for(AWAY, away).await;
         let sent = fleet.twilio.messages().len();
         let checks = fleet.at_once(4, |_, caller| {
             let (id, code) = (id.clone(), code.clone());
@@ -139,7 +140,10 @@ async fn outages(store: &mut dyn Store, url: String, outage: Outage) {
             let ready = format!("{}/readyz", node.admin);
             assert_eq!(fleet.callers[0].get(&ready).await.status, 503);
         }
-        assert_eq!(told.count("201", away), 0, "something was started");
+        assert!(
+            told.callers("201", away).is_empty(),
+            "something was started"
+        );
         assert_eq!(fleet.twilio.messages().len(), sent, "something was sent");
 
         tokio::task::block_in_place(|| store.up(outage));
@@ -166,7 +170,7 @@ async fn outages(store: &mut dyn Store, url: String, outage: Outage) {
     }
     let answers = told.answers.lock().unwrap();
     let (mut refused, mut longest) = (0, Duration::ZERO);
-    for (_, took, kind) in answers.iter() {
+    for (_, _, took, kind) in answers.iter() {
         match kind.as_str() {
             "201" => {}
             AWAY => {

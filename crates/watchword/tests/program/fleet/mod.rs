@@ -3,6 +3,7 @@
 //! The stores are private processes. One that is not installed is a failure where
 //! `WATCHWORD_TEST_ALL_STORES` is 1, else a skip that says so.
 
+mod failover;
 mod failures;
 mod partition;
 mod restart;
@@ -256,20 +257,21 @@ fn counts<const N: usize>(
         .into()
 }
 
+/// How long anything may take to come round. Test machines are busy.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// Asks until the answer is of a kind, for as long as a test may take.
 async fn until<W: Future<Output = Answer>>(expected: u16, ask: impl Fn() -> W) -> Answer {
-    let asking = async {
-        loop {
-            let answer = ask().await;
-            if answer.status == expected {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    let began = std::time::Instant::now();
+    loop {
+        let answer = ask().await;
+        if answer.status == expected {
+            return answer;
         }
-    };
-    tokio::time::timeout(Duration::from_mins(1), asking)
-        .await
-        .unwrap()
+        let waited = began.elapsed();
+        assert!(waited < PATIENCE, "still no {expected}: {}", answer.text);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn start_for(to: &str, purpose: usize) -> Value {
