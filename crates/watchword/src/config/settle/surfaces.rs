@@ -182,14 +182,7 @@ fn is_origin(text: &str) -> bool {
 
 /// The surface of this name.
 pub(super) fn surface(name: &str) -> Result<SurfaceKind, String> {
-    const LATER: [&str; 6] = [
-        "auth",
-        "otp",
-        "whatsapp",
-        "uuid",
-        "twilio-verify",
-        "otpgateway",
-    ];
+    const LATER: [&str; 2] = ["twilio-verify", "otpgateway"];
     name.parse().map_err(|_| {
         if LATER.contains(&name) {
             return format!("the surface `{name}` comes in a later release");
