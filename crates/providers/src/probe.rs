@@ -1,10 +1,10 @@
 //! Looking at an account without sending anything to anybody.
 //!
 //! A kind that speaks HTTP names its [`Question`]s and says what an answer teaches; both are pure,
-//! as `request` and `read` are. [`ask`] puts the sender around them.
+//! as `request` and `read` are. `ask` puts the sender around them.
 //!
 //! **Invariant:** a [`Finding`] holds words of this program, settings that are no secret, numbers,
-//! and single words of a reply ([`word`]); never a secret or a text that somebody else wrote.
+//! and single words of a reply (`word`); never a secret or a text that somebody else wrote.
 
 use std::time::Duration;
 

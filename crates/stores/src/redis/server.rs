@@ -16,10 +16,6 @@ use tokio::sync::Mutex;
 use super::refused::RedisRefused;
 use super::url::{Address, Login, RedisUrl};
 
-/// A server that takes longer to be reached is as good as gone.
-const CONNECT: Duration = Duration::from_secs(1);
-/// And so is one that takes longer to answer; a step takes well under a millisecond.
-const ANSWER: Duration = Duration::from_secs(1);
 /// A `WAIT` blocks its connection, so that steps share several where there is one.
 const LANES_THAT_WAIT: usize = 16;
 
@@ -30,6 +26,9 @@ pub(super) struct Manner {
     login: Login,
     db: i64,
     lanes: usize,
+    /// A server that takes longer to be reached, or to answer, is as good as gone; a step takes well
+    /// under a millisecond.
+    patience: Duration,
 }
 
 impl Manner {
@@ -54,6 +53,8 @@ impl Manner {
             } else {
                 1
             },
+            // Room for a second server within one step: a second of the usual 1.8.
+            patience: url.step_timeout * 5 / 9,
         })
     }
 
@@ -65,6 +66,7 @@ impl Manner {
             login: login.clone(),
             db: 0,
             lanes: 1,
+            patience: self.patience,
         }
     }
 
@@ -105,6 +107,7 @@ pub(super) struct Server {
     client: Client,
     lanes: Vec<Lane>,
     turn: AtomicUsize,
+    patience: Duration,
 }
 
 impl Server {
@@ -114,6 +117,7 @@ impl Server {
             address,
             lanes: (0..manner.lanes).map(|_| Lane::default()).collect(),
             turn: AtomicUsize::new(0),
+            patience: manner.patience,
         })
     }
 
@@ -121,7 +125,7 @@ impl Server {
     /// an answer; an error says that we cannot know whether it did them.
     pub(super) async fn send(&self, commands: &[Cmd]) -> Result<Vec<Value>, RedisError> {
         let lane = &self.lanes[self.turn.fetch_add(1, Ordering::Relaxed) % self.lanes.len()];
-        let (number, mut connection) = lane.connection(&self.client).await?;
+        let (number, mut connection) = lane.connection(&self.client, self.patience).await?;
         let sent = match commands {
             [command] => connection
                 .send_packed_command(command)
@@ -163,6 +167,7 @@ impl Lane {
     async fn connection(
         &self,
         client: &Client,
+        patience: Duration,
     ) -> Result<(u64, MultiplexedConnection), RedisError> {
         let open = || self.open.read().clone();
         if let Some(open) = open() {
@@ -180,8 +185,8 @@ impl Lane {
             return Err(error.clone());
         }
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(Some(ANSWER));
+            .set_connection_timeout(Some(patience))
+            .set_response_timeout(Some(patience));
         let connected = client
             .get_multiplexed_async_connection_with_config(&config)
             .await;

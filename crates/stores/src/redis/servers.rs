@@ -16,8 +16,6 @@ use super::server::{Manner, Shared};
 use super::topology::Topology;
 use super::url::RedisUrl;
 
-/// How long a step may take: its calls, with finding their servers and connecting to them.
-const LONGEST: Duration = Duration::from_millis(1800);
 /// How often a call may be sent on: while slots move, once or twice.
 const HOPS: usize = 5;
 /// How long a server is left alone that says to come again.
@@ -27,6 +25,8 @@ pub(super) struct Servers {
     pub(super) topology: Topology,
     /// How many replicas have to confirm what was written, and how long that may take.
     wait: Option<(u32, Duration)>,
+    /// How long a step may take.
+    longest: Duration,
 }
 
 /// Too few replicas confirmed a step in time. It was done, but may be undone by a failover.
@@ -38,8 +38,8 @@ struct TooFewReplicas {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("Redis did not answer within {LONGEST:?}")]
-struct NoAnswer;
+#[error("Redis did not answer within {0:?} (step_timeout)")]
+struct NoAnswer(Duration);
 
 /// An answer of a script that is none of its own.
 #[derive(Debug, thiserror::Error)]
@@ -50,14 +50,6 @@ impl Unreadable {
     pub(super) fn error() -> StoreError {
         StoreError::unavailable(Self)
     }
-}
-
-/// Lets a step of several calls take no longer than one of one.
-pub(super) async fn in_time<T>(
-    step: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    let done = timeout(LONGEST, step).await;
-    done.unwrap_or_else(|_| Err(StoreError::unavailable(NoAnswer)))
 }
 
 impl Servers {
@@ -80,7 +72,20 @@ impl Servers {
             source,
         })?;
         let wait = (url.wait_replicas > 0).then_some((url.wait_replicas, url.wait_timeout));
-        Ok(Self { topology, wait })
+        Ok(Self {
+            topology,
+            wait,
+            longest: url.step_timeout,
+        })
+    }
+
+    /// Lets a step of several calls take no longer than one of one.
+    pub(super) async fn in_time<T>(
+        &self,
+        step: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let done = timeout(self.longest, step).await;
+        done.unwrap_or_else(|_| Err(StoreError::unavailable(NoAnswer(self.longest))))
     }
 
     /// Calls a script.
@@ -125,7 +130,7 @@ impl Servers {
 
     /// Whether a server answers.
     pub(super) async fn ready(&self) -> Result<(), StoreError> {
-        in_time(async {
+        self.in_time(async {
             let answered = self.topology.answers().await;
             answered.map_err(StoreError::unavailable)
         })
@@ -139,7 +144,7 @@ impl Servers {
         key: &[u8],
         commands: impl FnMut(bool) -> Vec<Cmd>,
     ) -> Result<Vec<Value>, StoreError> {
-        in_time(async {
+        self.in_time(async {
             let delivered = self.try_deliver(key, commands).await;
             delivered.map_err(StoreError::unavailable)
         })

@@ -16,7 +16,7 @@ use super::call::{Call, Names, Time};
 use super::places::{Place, Places};
 use super::reply::{Parts, integer, status, verification};
 use super::script;
-use super::servers::{Servers, Unreadable, in_time};
+use super::servers::{Servers, Unreadable};
 
 /// Keeps verifications, counters and idempotency keys in Redis or Valkey.
 ///
@@ -267,11 +267,11 @@ fn canceled(answer: Value) -> Option<CancelOutcome> {
 #[async_trait]
 impl Store for RedisStore {
     async fn start(&self, step: StartStep, now: Timestamp) -> Result<StartOutcome, StoreError> {
-        in_time(self.start_paid(step, now)).await
+        self.servers.in_time(self.start_paid(step, now)).await
     }
 
     async fn resend(&self, step: ResendStep, now: Timestamp) -> Result<ResendOutcome, StoreError> {
-        in_time(self.resend_paid(step, now)).await
+        self.servers.in_time(self.resend_paid(step, now)).await
     }
 
     async fn check(&self, step: CheckStep, now: Timestamp) -> Result<CheckOutcome, StoreError> {
@@ -341,17 +341,18 @@ impl Store for RedisStore {
     }
 
     async fn withdraw(&self, step: Withdrawal, now: Timestamp) -> Result<(), StoreError> {
-        in_time(async {
-            if let (Some(source), Some(at)) = (step.source, step.charged.source_at) {
-                self.give_back(source, at).await?;
-            }
-            let call = self
-                .of_verification(&script::WITHDRAW, step.id, now)
-                .moment(step.charged.at)
-                .text(if step.ends { "ends" } else { "goes on" });
-            self.servers.call(&call).await.map(drop)
-        })
-        .await
+        self.servers
+            .in_time(async {
+                if let (Some(source), Some(at)) = (step.source, step.charged.source_at) {
+                    self.give_back(source, at).await?;
+                }
+                let call = self
+                    .of_verification(&script::WITHDRAW, step.id, now)
+                    .moment(step.charged.at)
+                    .text(if step.ends { "ends" } else { "goes on" });
+                self.servers.call(&call).await.map(drop)
+            })
+            .await
     }
 
     async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
@@ -365,7 +366,9 @@ impl Store for RedisStore {
         note: Note,
         now: Timestamp,
     ) -> Result<Option<Turn>, StoreError> {
-        in_time(self.note_hand_overs(id, note, now)).await
+        self.servers
+            .in_time(self.note_hand_overs(id, note, now))
+            .await
     }
 
     async fn locate(
@@ -381,7 +384,7 @@ impl Store for RedisStore {
         most: usize,
         now: Timestamp,
     ) -> Result<Vec<VerificationId>, StoreError> {
-        in_time(self.find_overdue(most, now)).await
+        self.servers.in_time(self.find_overdue(most, now)).await
     }
 
     async fn fall_back(
@@ -389,7 +392,7 @@ impl Store for RedisStore {
         id: VerificationId,
         now: Timestamp,
     ) -> Result<Option<Turn>, StoreError> {
-        in_time(self.take_turn(id, now)).await
+        self.servers.in_time(self.take_turn(id, now)).await
     }
 
     async fn unlock(&self, recipient: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {

@@ -1,6 +1,7 @@
 //! What a Redis URL may say.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 /// - `redis-sentinel://[…@]HOST:PORT,HOST:PORT/MASTER`, and `rediss-sentinel://`
 /// - `redis-cluster://[…@]HOST:PORT,HOST:PORT`, and `rediss-cluster://`
 ///
-/// Behind a `?`, in any order: `namespace=NAME`, `wait_replicas=N`, `wait_timeout=MILLISECONDS`,
+/// Behind a `?`, in any order: `namespace=NAME`, `wait_replicas=N`, `wait_timeout=MILLISECONDS`, `step_timeout=MILLISECONDS`,
 /// `ca=FILE`, and for a Sentinel `db=N`, `sentinel_user=…`, `sentinel_password=…`. `valkey` may
 /// stand for `redis` everywhere. Its `Debug` and `Display` show neither user nor password.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct RedisUrl {
     pub(super) namespace: String,
     pub(super) wait_replicas: u32,
     pub(super) wait_timeout: Duration,
+    /// How long a step may take: its calls, with finding their servers and connecting to them.
+    pub(super) step_timeout: Duration,
 }
 
 /// How the servers stand to each other.
@@ -71,6 +74,8 @@ const DEFAULT_NAMESPACE: &str = "ww";
 /// Well inside the time that a step may take.
 const WAIT_TIMEOUT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_millis(900);
+const STEP_TIMEOUT: Duration = Duration::from_millis(1800);
+const STEP_TIMEOUTS: RangeInclusive<Duration> = STEP_TIMEOUT..=Duration::from_secs(60);
 
 impl RedisUrl {
     /// Whether this scheme is one of Redis.
@@ -109,6 +114,7 @@ impl RedisUrl {
             namespace: DEFAULT_NAMESPACE.to_owned(),
             wait_replicas: 0,
             wait_timeout: WAIT_TIMEOUT,
+            step_timeout: STEP_TIMEOUT,
         };
         match kind {
             Kind::Single => {
@@ -169,6 +175,12 @@ impl RedisUrl {
                 let wait = millis.filter(|wait| !wait.is_zero() && *wait <= LONGEST_WAIT);
                 self.wait_timeout = wait.ok_or("wait_timeout: is milliseconds, from 1 to 900")?;
             }
+            "step_timeout" => {
+                let millis = value.parse().ok().map(Duration::from_millis);
+                let step = millis.filter(|step| STEP_TIMEOUTS.contains(step));
+                self.step_timeout =
+                    step.ok_or("step_timeout: is milliseconds, from 1800 to 60000")?;
+            }
             "ca" if self.tls && !value.is_empty() => self.ca = Some(PathBuf::from(value)),
             "ca" => return Err("ca: names a file, for rediss:// only"),
             "db" if sentinel => self.db = database(value)?,
@@ -178,8 +190,8 @@ impl RedisUrl {
             }
             _ => {
                 return Err(
-                    "takes the parameters namespace, wait_replicas, wait_timeout and ca, and for a \
-                     Sentinel db, sentinel_user and sentinel_password",
+                    "takes the parameters namespace, wait_replicas, wait_timeout, step_timeout and ca, \
+                     and for a Sentinel db, sentinel_user and sentinel_password",
                 );
             }
         }
@@ -341,6 +353,7 @@ mod tests {
             "redis://h?nonsense=1",
             "redis://h?ca=/x.pem",
             "redis://h?wait_timeout=5000",
+            "redis://h?step_timeout=1799",
             "redis://h?namespace={x}",
             "redis://h?db=1",
         ] {

@@ -20,6 +20,9 @@ static NAMESPACES: AtomicU32 = AtomicU32::new(0);
 /// A test that takes so long hangs.
 pub(crate) const HANGS: Duration = Duration::from_secs(60);
 
+/// Where no promise is about slowness, a machine that has much else to do is no failure.
+const PATIENT: &str = "step_timeout=30000";
+
 /// An open store, and what it runs on.
 pub(crate) struct Fixture<S> {
     pub(crate) storage: RedisStorage,
@@ -83,7 +86,7 @@ pub(crate) fn hold_cluster() -> Option<Arc<RedisCluster>> {
 /// no `redis-server`.
 pub(crate) async fn on_a_server() -> Option<Fixture<RedisServer>> {
     let server = hold_server()?;
-    let url = server.url(&format!("?namespace={}", namespace()));
+    let url = server.url(&format!("?namespace={}&{PATIENT}", namespace()));
     Some(on(server, url).await)
 }
 
@@ -97,7 +100,7 @@ pub(crate) async fn on_its_own(options: &[&str]) -> Option<Fixture<RedisServer>>
 /// A store in a namespace of its own, on the cluster that all tests share.
 pub(crate) async fn on_a_cluster() -> Option<Fixture<RedisCluster>> {
     let cluster = hold_cluster()?;
-    let url = cluster.url(&format!("?namespace={}", namespace()));
+    let url = cluster.url(&format!("?namespace={}&{PATIENT}", namespace()));
     Some(on(cluster, url).await)
 }
 
