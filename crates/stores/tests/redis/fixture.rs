@@ -86,7 +86,7 @@ pub(crate) fn hold_cluster() -> Option<Arc<RedisCluster>> {
 /// no `redis-server`.
 pub(crate) async fn on_a_server() -> Option<Fixture<RedisServer>> {
     let server = hold_server()?;
-    let url = server.url(&format!("?namespace={}&{PATIENT}", namespace()));
+    let url = server.url(&format!("?{PATIENT}&namespace={}", namespace()));
     Some(on(server, url).await)
 }
 
@@ -100,7 +100,7 @@ pub(crate) async fn on_its_own(options: &[&str]) -> Option<Fixture<RedisServer>>
 /// A store in a namespace of its own, on the cluster that all tests share.
 pub(crate) async fn on_a_cluster() -> Option<Fixture<RedisCluster>> {
     let cluster = hold_cluster()?;
-    let url = cluster.url(&format!("?namespace={}&{PATIENT}", namespace()));
+    let url = cluster.url(&format!("?{PATIENT}&namespace={}", namespace()));
     Some(on(cluster, url).await)
 }
 
