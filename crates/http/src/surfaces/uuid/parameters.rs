@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use watchword_core::{Alphabet, Channel, Email, Phone, Policy, Recipient, RecipientKind};
 
@@ -44,30 +45,26 @@ pub(super) struct InQuery {
     to: Option<String>,
 }
 
-/// What `POST /` takes in its body. Other members are fine.
+/// What `POST /` takes in its body: any object, which may have to be repeated. These members of it are
+/// parameters as in the query, which wins; so they are bound to no type here.
 #[derive(ToSchema)]
 #[schema(as = UuidGenerate, example = json!({"ttl": 120, "retry_limit": 3, "code_length": 8, "strict_validation": true, "use_alpha_numeric": true}))]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) struct InBody {
-    /// How long the code lives, in seconds.
-    #[schema(minimum = 1, maximum = 3600, default = 60)]
-    ttl: Option<u32>,
-    /// How many wrong codes are borne.
-    #[schema(minimum = 1, maximum = 60, default = 5)]
-    retry_limit: Option<u32>,
-    /// How many symbols the code has.
-    #[schema(minimum = 1, maximum = 10, default = 6)]
-    code_length: Option<u32>,
-    /// Whether the verification has to repeat the body.
-    #[schema(default = false)]
-    strict_validation: Option<bool>,
-    /// Letters and digits instead of digits.
-    #[schema(default = false)]
-    use_alpha_numeric: Option<bool>,
-    /// How the code travels; together with `to`.
-    channel: Option<String>,
-    /// Whom the code goes to: a phone number or an email address.
-    to: Option<String>,
+    /// An integer from 1 to 3600.
+    ttl: Option<Value>,
+    /// An integer from 1 to 60.
+    retry_limit: Option<Value>,
+    /// An integer from 1 to 10.
+    code_length: Option<Value>,
+    /// `true` or `false`.
+    strict_validation: Option<Value>,
+    /// `true` or `false`.
+    use_alpha_numeric: Option<Value>,
+    /// `whatsapp`, `sms`, `email` or `voice`.
+    channel: Option<Value>,
+    /// A phone number or an email address.
+    to: Option<Value>,
 }
 
 /// What a generation is asked for. What nobody said is up to the policy of the surface.
