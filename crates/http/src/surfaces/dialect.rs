@@ -13,7 +13,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use tracing::Instrument as _;
-use watchword_core::{NumberRules, Policy, Scope, Terms};
+use watchword_core::{
+    Channel, Email, NumberRules, Phone, Policy, Recipient, RecipientKind, Scope, Terms,
+};
 
 use super::trouble::Trouble;
 use crate::app::{App, SurfaceKind, SurfaceSettings};
@@ -77,6 +79,17 @@ impl Call {
     /// How this surface is run.
     pub(crate) fn settings(&self) -> SurfaceSettings {
         self.app.surface(self.kind)
+    }
+
+    /// Whom a channel reaches by this number or address, if it is one.
+    pub(crate) fn recipient(&self, channel: Channel, text: &str) -> Option<Recipient> {
+        match channel.reaches() {
+            RecipientKind::Email => Email::parse(text).map(Recipient::Email).ok(),
+            RecipientKind::Phone => {
+                let phone = Phone::parse(text, &self.numbers());
+                phone.map(Recipient::Phone).ok()
+            }
+        }
     }
 
     /// How this surface reads phone numbers.

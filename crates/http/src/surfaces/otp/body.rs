@@ -1,7 +1,7 @@
 //! What the `otp` surface is sent.
 
 use utoipa::ToSchema;
-use watchword_core::{Channel, Code, Email, Phone, Purpose, Recipient};
+use watchword_core::{Channel, Code, Purpose, Recipient};
 
 use crate::json::Members;
 use crate::surfaces::dialect::Call;
@@ -64,12 +64,7 @@ impl Asked {
         let channel = channel.and_then(|name| channel_of(&name));
         let channel = channel.ok_or_else(|| invalid("Invalid channel"))?;
         let identifier = members.text("identifier");
-        let to = identifier.and_then(|text| match channel {
-            Channel::Email => Email::parse(&text).map(Recipient::Email).ok(),
-            _ => Phone::parse(&text, &call.numbers())
-                .map(Recipient::Phone)
-                .ok(),
-        });
+        let to = identifier.and_then(|text| call.recipient(channel, &text));
         let to = to.ok_or_else(|| invalid("Invalid identifier"))?;
         Ok(Self { channel, to })
     }

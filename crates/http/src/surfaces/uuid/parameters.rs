@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use watchword_core::{Alphabet, Channel, Email, Phone, Policy, Recipient, RecipientKind};
+use watchword_core::{Alphabet, Channel, Policy, Recipient};
 
 use super::body::{Document, json_invalid};
 use crate::json::Members;
@@ -146,12 +146,7 @@ fn addressed(
         }
     };
     let to = to.ok_or_else(|| invalid("TO_INVALID"))?;
-    let to = match channel.reaches() {
-        RecipientKind::Email => Email::parse(&to).map(Recipient::Email).ok(),
-        RecipientKind::Phone => Phone::parse(&to, &call.numbers())
-            .map(Recipient::Phone)
-            .ok(),
-    };
+    let to = call.recipient(channel, &to);
     let to = to.ok_or_else(|| invalid("TO_INVALID"))?;
     Ok((Some(channel), Some(to)))
 }
