@@ -5,112 +5,361 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-use tokio::sync::Mutex;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::Failure;
-use crate::flow::Connection;
+use crate::scenario::{Client, Prepared, Scenario};
+use crate::tally::Tally;
+use crate::wire::Connection;
+
+/// Threads that carry connections. Each has a runtime of its own: nothing moves between them.
+pub(crate) struct Crew {
+    handles: Vec<Handle>,
+    _ends: Vec<oneshot::Sender<()>>,
+}
+
+impl Crew {
+    pub(crate) fn new(threads: usize) -> Result<Self, Failure> {
+        let (mut handles, mut ends) = (Vec::new(), Vec::new());
+        for _ in 0..threads.max(1) {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let (end, ended) = oneshot::channel();
+            handles.push(runtime.handle().clone());
+            ends.push(end);
+            // Ends when the crew does: then the sender is dropped.
+            std::thread::spawn(move || runtime.block_on(ended));
+        }
+        Ok(Self {
+            handles,
+            _ends: ends,
+        })
+    }
+}
 
 /// Connections to one server.
 pub(crate) struct Load {
-    connections: Vec<Arc<Mutex<Connection>>>,
-    /// The number of the next flow: each has a recipient of its own.
+    clients: Vec<(Handle, Client)>,
+    /// The number of the next turn: each has a recipient of its own.
     next: Arc<AtomicU64>,
+    stock: Option<Arc<Stock>>,
 }
 
 /// What one phase showed.
 pub(crate) struct Phase {
-    /// Flow latencies in microseconds; in an open loop from when the flow was due.
-    pub(crate) latencies: Histogram<u64>,
+    pub(crate) tally: Tally,
     pub(crate) elapsed: Duration,
 }
 
 impl Phase {
-    pub(crate) fn flows_per_second(&self) -> f64 {
-        self.latencies.len() as f64 / self.elapsed.as_secs_f64()
+    fn sound(self) -> Result<Self, Failure> {
+        let tally = self.tally.sound()?;
+        Ok(Self { tally, ..self })
     }
 
-    pub(crate) fn millis_at(&self, quantile: f64) -> f64 {
-        self.latencies.value_at_quantile(quantile) as f64 / 1000.0
+    pub(crate) fn turns_per_second(&self) -> f64 {
+        let served = self.tally.turns.count() - self.tally.unserved;
+        served as f64 / self.elapsed.as_secs_f64()
+    }
+
+    pub(crate) fn requests_per_second(&self) -> f64 {
+        self.tally.requests.count() as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+/// How often turns that are due are let go. Finer costs the server processor time.
+const TICK: Duration = Duration::from_micros(200);
+
+/// When turns are due.
+#[derive(Clone)]
+enum Pace {
+    /// At once, until then.
+    Until(Instant),
+    /// At once, so many times in all.
+    Times(Arc<AtomicU64>),
+    /// Turn by turn at a rate, whether or not earlier ones are done.
+    Rate(Arc<Schedule>),
+}
+
+/// An open loop.
+struct Schedule {
+    begin: Instant,
+    rate: f64,
+    total: u64,
+    taken: AtomicU64,
+    /// Turns that are due and not taken.
+    due: Semaphore,
+    /// When to give up on those that are late.
+    end: Instant,
+}
+
+impl Schedule {
+    fn due_at(&self, turn: u64) -> Instant {
+        self.begin + Duration::from_secs_f64(turn as f64 / self.rate)
+    }
+
+    /// Lets turns go as they become due. A thread of its own: the timers of the runtime know
+    /// milliseconds only.
+    fn pace(&self, takers: usize) {
+        let mut released = 0;
+        while released < self.total {
+            std::thread::sleep(TICK);
+            let due = count(self.begin.elapsed().as_secs_f64() * self.rate).min(self.total);
+            self.due
+                .add_permits(usize::try_from(due - released).unwrap_or(0));
+            released = due;
+        }
+        // Tells everybody that it is over.
+        self.due.add_permits(takers);
+    }
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count, far below 2^52"
+)]
+const fn count(turns: f64) -> u64 {
+    turns as u64
+}
+
+/// Verifications that turns use up.
+struct Stock {
+    items: Vec<Prepared>,
+    uses: usize,
+    taken: AtomicU64,
+}
+
+impl Stock {
+    fn take(&self) -> Option<&Prepared> {
+        let turn = self.taken.fetch_add(1, Ordering::Relaxed);
+        self.items.get(usize::try_from(turn).ok()? / self.uses)
     }
 }
 
 impl Load {
-    pub(crate) async fn connect(address: SocketAddr, count: usize) -> Result<Self, Failure> {
-        let mut connections = Vec::with_capacity(count);
-        for _ in 0..count {
-            connections.push(Arc::new(Mutex::new(Connection::open(address).await?)));
+    /// Opens so many connections. `first` is the number of the first turn.
+    pub(crate) async fn connect(
+        crew: &Crew,
+        address: SocketAddr,
+        connections: usize,
+        first: u64,
+    ) -> Result<Self, Failure> {
+        let mut clients = Vec::with_capacity(connections);
+        for handle in crew.handles.iter().cycle().take(connections) {
+            // Where it is opened is where it is driven.
+            let connection = handle.spawn(Connection::open(address)).await??;
+            clients.push((handle.clone(), Client::new(connection)));
         }
         Ok(Self {
-            connections,
-            next: Arc::default(),
+            clients,
+            next: Arc::new(AtomicU64::new(first)),
+            stock: None,
         })
     }
 
-    /// Every connection runs one flow after the other: as much as the server can take.
-    pub(crate) async fn saturate(&self, span: Duration) -> Result<Phase, Failure> {
-        let until = Instant::now() + span;
-        self.run(move |_| (Instant::now() < until).then_some(None))
-            .await
-    }
-
-    /// Flows are due at a fixed rate, whether or not earlier ones are done, and their latency
-    /// counts from then: a server that stalls cannot hide it.
-    pub(crate) async fn offer(&self, rate: f64, span: Duration) -> Result<Phase, Failure> {
-        let start = Instant::now();
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a small count"
-        )]
-        let total = (rate * span.as_secs_f64()) as u64;
-        let taken = AtomicU64::new(0);
-        let due = move |_| {
-            let turn = taken.fetch_add(1, Ordering::Relaxed);
-            let at = start + Duration::from_secs_f64(turn as f64 / rate);
-            (turn < total).then_some(Some(at))
-        };
-        self.run(due).await
-    }
-
-    /// `turn` says when the next flow is due (`None`: at once), or that the phase is over.
-    async fn run(
-        &self,
-        turn: impl Fn(usize) -> Option<Option<Instant>> + Send + Sync + 'static,
+    /// Every connection does one turn after the other: as much as the server can take.
+    pub(crate) async fn saturate(
+        &mut self,
+        scenario: Scenario,
+        span: Duration,
     ) -> Result<Phase, Failure> {
-        let (turn, start) = (Arc::new(turn), Instant::now());
-        let tasks: Vec<_> = self
-            .connections
-            .iter()
-            .cloned()
-            .enumerate()
-            .map(|(index, connection)| {
-                let (turn, next) = (turn.clone(), self.next.clone());
-                tokio::spawn(async move {
-                    let mut connection = connection.lock().await;
-                    let mut latencies = Histogram::<u64>::new(3)?;
-                    while let Some(due) = turn(index) {
-                        if let Some(due) = due {
-                            tokio::time::sleep_until(due.into()).await;
-                        }
-                        let due = due.unwrap_or_else(Instant::now);
-                        connection
-                            .flow(next.fetch_add(1, Ordering::Relaxed))
-                            .await?;
-                        let micros = u64::try_from(due.elapsed().as_micros())?;
-                        latencies.record(micros.max(1))?;
+        if self.stock.is_none() {
+            self.stock_up(scenario, span).await?;
+        }
+        let pace = Pace::Until(Instant::now() + span);
+        self.run(scenario, &pace).await?.sound()
+    }
+
+    /// So many turns, as fast as the server takes them.
+    pub(crate) async fn repeat(
+        &mut self,
+        scenario: Scenario,
+        times: u64,
+    ) -> Result<Phase, Failure> {
+        let pace = Pace::Times(Arc::new(AtomicU64::new(times)));
+        self.run(scenario, &pace).await?.sound()
+    }
+
+    /// Turns are due at a fixed rate, whether or not earlier ones are done, and their latency counts from
+    /// then: a server that stalls cannot hide it.
+    pub(crate) async fn offer(
+        &mut self,
+        scenario: Scenario,
+        rate: f64,
+        span: Duration,
+    ) -> Result<Phase, Failure> {
+        let grace = span.max(Duration::from_secs(1));
+        let phase = self
+            .overwhelm_patiently(scenario, rate, span, grace)
+            .await?;
+        phase.sound()
+    }
+
+    /// The same for a server that is expected to refuse. What is late when the time is up is given up.
+    pub(crate) async fn overwhelm(
+        &mut self,
+        scenario: Scenario,
+        rate: f64,
+        span: Duration,
+    ) -> Result<Phase, Failure> {
+        let none = Duration::ZERO;
+        self.overwhelm_patiently(scenario, rate, span, none).await
+    }
+
+    /// The same, with more time for what is late.
+    pub(crate) async fn overwhelm_patiently(
+        &mut self,
+        scenario: Scenario,
+        rate: f64,
+        span: Duration,
+        grace: Duration,
+    ) -> Result<Phase, Failure> {
+        let mut total = count(rate * span.as_secs_f64());
+        if let Some(stock) = &self.stock {
+            total = total.min((stock.items.len() * stock.uses) as u64);
+        }
+        let begin = Instant::now() + Duration::from_millis(5);
+        let schedule = Arc::new(Schedule {
+            begin,
+            rate,
+            total,
+            taken: AtomicU64::new(0),
+            due: Semaphore::new(0),
+            end: begin + span + grace,
+        });
+        let (pacer, takers) = (Arc::clone(&schedule), self.clients.len());
+        let pacer = std::thread::spawn(move || pacer.pace(takers));
+        let phase = self.run(scenario, &Pace::Rate(schedule)).await;
+        let _ = pacer.join();
+        phase
+    }
+
+    /// Prepares what turns of the scenario use up in a phase, in about the time of that. A phase without any left
+    /// ends early.
+    pub(crate) async fn stock_up(
+        &mut self,
+        scenario: Scenario,
+        span: Duration,
+    ) -> Result<(), Failure> {
+        let Some(uses) = scenario.uses() else {
+            return Ok(());
+        };
+        let span = span.mul_f64(1.5) / u32::try_from(uses)?;
+        let items = self.prepare(scenario, Instant::now() + span).await?;
+        let taken = AtomicU64::new(0);
+        self.stock = Some(Arc::new(Stock { items, uses, taken }));
+        Ok(())
+    }
+
+    async fn prepare(
+        &mut self,
+        scenario: Scenario,
+        until: Instant,
+    ) -> Result<Vec<Prepared>, Failure> {
+        let working: Vec<_> = std::mem::take(&mut self.clients)
+            .into_iter()
+            .map(|(handle, mut client)| {
+                let (next, home) = (Arc::clone(&self.next), handle.clone());
+                handle.spawn(async move {
+                    let mut items = Vec::new();
+                    while Instant::now() < until {
+                        let n = next.fetch_add(1, Ordering::Relaxed);
+                        items.extend(client.prepare(scenario, n).await?);
                     }
-                    Ok::<_, Failure>(latencies)
+                    Ok::<_, Failure>((home, client, items))
                 })
             })
             .collect();
-        let mut latencies = Histogram::<u64>::new(3)?;
-        for task in tasks {
-            latencies.add(task.await??)?;
+        let mut all = Vec::new();
+        for working in working {
+            let (home, mut client, items) = working.await??;
+            std::mem::take(&mut client.tally).sound()?;
+            self.clients.push((home, client));
+            all.extend(items);
+        }
+        Ok(all)
+    }
+
+    async fn run(&mut self, scenario: Scenario, pace: &Pace) -> Result<Phase, Failure> {
+        // What is left of it is no good for the next phase.
+        let stock = self.stock.take();
+        let begin = Instant::now();
+        let working: Vec<JoinHandle<Result<(Handle, Client), Failure>>> =
+            std::mem::take(&mut self.clients)
+                .into_iter()
+                .map(|(handle, client)| {
+                    let (next, stock) = (Arc::clone(&self.next), stock.clone());
+                    let (pace, home) = (pace.clone(), handle.clone());
+                    handle.spawn(async move {
+                        let client = work(client, scenario, &pace, &next, stock.as_deref()).await?;
+                        Ok((home, client))
+                    })
+                })
+                .collect();
+        let mut tally = Tally::default();
+        for working in working {
+            let (home, mut client) = working.await??;
+            tally.add(&std::mem::take(&mut client.tally))?;
+            self.clients.push((home, client));
         }
         Ok(Phase {
-            latencies,
-            elapsed: start.elapsed(),
+            tally,
+            elapsed: begin.elapsed(),
         })
     }
+}
+
+/// One connection's part of a phase.
+async fn work(
+    mut client: Client,
+    scenario: Scenario,
+    pace: &Pace,
+    next: &AtomicU64,
+    stock: Option<&Stock>,
+) -> Result<Client, Failure> {
+    loop {
+        let due = match pace {
+            Pace::Until(end) => {
+                let now = Instant::now();
+                if now >= *end {
+                    break;
+                }
+                now
+            }
+            Pace::Times(left) => {
+                let left = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                    left.checked_sub(1)
+                });
+                if left.is_err() {
+                    break;
+                }
+                Instant::now()
+            }
+            Pace::Rate(schedule) => {
+                schedule.due.acquire().await?.forget();
+                let turn = schedule.taken.fetch_add(1, Ordering::Relaxed);
+                if turn >= schedule.total {
+                    break;
+                }
+                let due = schedule.due_at(turn);
+                if Instant::now() > schedule.end {
+                    client.tally.unserved(due);
+                    continue;
+                }
+                due
+            }
+        };
+        let prepared = match stock {
+            Some(stock) => match stock.take() {
+                Some(prepared) => Some(prepared),
+                None => break,
+            },
+            None => None,
+        };
+        let n = next.fetch_add(1, Ordering::Relaxed);
+        client.turn(scenario, n, prepared, due).await?;
+    }
+    Ok(client)
 }

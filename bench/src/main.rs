@@ -1,59 +1,60 @@
-//! Open-loop load against Watchword and, in the same run, against a bare server that answers
-//! bodies of the same size and does nothing else.
+//! Open-loop load against Watchword and, in the same run, against a bare server that answers the
+//! same requests and does nothing else.
 //!
 //! A figure of one machine says little; the ratio of two figures of one run says what the product
 //! costs. Traffic goes to loopback only, bounded in count and time.
 
 #![allow(clippy::print_stdout, reason = "a command that prints its figures")]
 
+mod argon2;
 mod bare;
-mod flow;
+mod fastapi;
+mod growth;
+mod idle;
 mod load;
+mod matrix;
+mod overload;
+mod process;
+mod recipient;
 mod report;
+mod round;
+mod scenario;
 mod server;
+mod stores;
+mod tally;
+mod wire;
 
-use std::path::PathBuf;
-use std::time::Duration;
+use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
-use clap::{Parser, Subcommand, ValueEnum};
-
-use crate::load::Load;
-use crate::report::{Figures, Report};
-use crate::server::Server;
+use crate::matrix::{Common, Loads};
+use crate::report::Report;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Measures start + check flows against a bare server, in one run.
+/// Measures Watchword against a bare server, in one run.
 #[derive(Parser)]
-#[command(name = "bench", version)]
+#[command(name = "bench", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Which store the server keeps its state in.
-    #[arg(long, value_enum, default_value = "sqlite")]
-    store: StoreKind,
-    /// Connections that carry the load.
-    #[arg(long, default_value_t = 64)]
-    connections: usize,
-    /// Seconds of each measured phase.
-    #[arg(long, default_value_t = 5)]
-    seconds: u64,
-    /// Interleaved rounds; the medians are printed.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    /// How much of the throughput is offered when latencies are measured.
-    #[arg(long, default_value_t = 0.7)]
-    load: f64,
-    /// The binary to measure.
-    #[arg(long, default_value = "target/release/watchword")]
-    binary: PathBuf,
-    /// Also write the figures as JSON.
-    #[arg(long)]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    loads: Loads,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// An empty server: cold start, memory, size of the binary.
+    Idle(idle::Idle),
+    /// Many live verifications: speed, memory, restart.
+    Growth(growth::Growth),
+    /// More load than the server can take.
+    Overload(overload::Overload),
+    /// Checks while many passwords are hashed.
+    Argon2(argon2::Argon2),
     /// Only run the bare server, at this address, until killed.
     Bare {
         /// Where to listen.
@@ -62,46 +63,50 @@ enum Command {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum StoreKind {
-    /// Nothing outlives the process.
-    Memory,
-    /// The embedded default: durable before the answer.
-    Sqlite,
-}
-
-#[tokio::main]
-async fn main() -> Result<(), Failure> {
+fn main() -> Result<(), Failure> {
     let arguments = Arguments::parse();
     if let Some(Command::Bare { bind }) = &arguments.command {
-        return bare::serve(bind).await;
+        let runtime = Builder::new_multi_thread().enable_all().build()?;
+        return runtime.block_on(bare::serve(bind));
     }
-    let mut report = Report::new(&arguments);
-    for round in 1..=arguments.rounds {
-        // A fresh server each round: a bigger store or a warmer cache favours nobody.
-        report
-            .bare
-            .push(measure(Server::bare().await?, &arguments).await?);
-        report
-            .product
-            .push(measure(Server::product(&arguments).await?, &arguments).await?);
-        report.print_round(round);
-    }
-    report.print();
-    if let Some(path) = &arguments.json {
-        std::fs::write(path, report.to_json()?)?;
-    }
-    Ok(())
+    // It starts servers and waits; the load has threads of its own.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            measured = measure(&arguments) => measured,
+            // Servers end with what is dropped here.
+            ended = ended() => ended,
+        }
+    })
 }
 
-/// Warm-up, then the throughput of a full closed loop, then latencies at a part of it.
-async fn measure(server: Server, arguments: &Arguments) -> Result<Figures, Failure> {
-    let span = Duration::from_secs(arguments.seconds);
-    let load = Load::connect(server.address(), arguments.connections).await?;
-    load.saturate(span / 4).await?;
-    let full = load.saturate(span).await?;
-    let rate = full.flows_per_second() * arguments.load;
-    let open = load.offer(rate, span).await?;
-    server.stop().await?;
-    Ok(Figures { full, open, rate })
+/// Waits for a signal to end.
+async fn ended() -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    Err("ended by a signal".into())
+}
+
+async fn measure(arguments: &Arguments) -> Result<(), Failure> {
+    let common = &arguments.common;
+    // Before anything is measured in vain.
+    let earlier = common.compare.as_deref().map(Report::read).transpose()?;
+    let report = match &arguments.command {
+        None | Some(Command::Bare { .. }) => arguments.loads.run(common).await?,
+        Some(Command::Idle(idle)) => idle.run(common).await?,
+        Some(Command::Growth(growth)) => growth.run(common).await?,
+        Some(Command::Overload(overload)) => overload.run(common).await?,
+        Some(Command::Argon2(argon2)) => argon2.run(common).await?,
+    };
+    report.print();
+    if let Some(earlier) = earlier {
+        report.compare(&earlier);
+    }
+    if let Some(path) = &common.json {
+        report.write(path)?;
+    }
+    Ok(())
 }

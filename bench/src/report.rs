@@ -1,115 +1,237 @@
-//! The figures of a run, as a table and as JSON.
+//! The figures of a run, as a table and as JSON, and what changed since another run.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::Path;
 
-use crate::load::Phase;
-use crate::{Arguments, Failure};
+use serde::{Deserialize, Serialize};
 
-/// What one server showed in one round.
-pub(crate) struct Figures {
-    pub(crate) full: Phase,
-    pub(crate) open: Phase,
-    pub(crate) rate: f64,
-}
+use crate::Failure;
+use crate::round::Figures;
 
-/// Both servers over all rounds.
+/// Everything that a run showed.
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Report {
-    title: String,
-    pub(crate) bare: Vec<Figures>,
-    pub(crate) product: Vec<Figures>,
+    pub(crate) title: String,
+    pub(crate) cells: Vec<Cell>,
 }
 
-/// One row of the table: what it is called, how it is read off a round.
-type Row = (&'static str, fn(&Figures) -> f64);
+/// One subject under one load, round by round.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Cell {
+    pub(crate) scenario: String,
+    pub(crate) connections: usize,
+    pub(crate) subject: String,
+    pub(crate) rounds: Vec<Figures>,
+}
 
-const ROWS: [Row; 6] = [
-    ("flows per second, full load", |figures| {
-        figures.full.flows_per_second()
-    }),
-    ("p50 in ms, full load", |figures| {
-        figures.full.millis_at(0.5)
-    }),
-    ("p50 in ms, part load", |figures| {
-        figures.open.millis_at(0.5)
-    }),
-    ("p99 in ms, part load", |figures| {
-        figures.open.millis_at(0.99)
-    }),
-    ("p99.9 in ms, part load", |figures| {
-        figures.open.millis_at(0.999)
-    }),
-    ("slowest in ms, part load", |figures| {
-        figures.open.latencies.max() as f64 / 1000.0
-    }),
-];
+impl Cell {
+    /// The values of a figure, lowest first.
+    fn sorted(&self, name: &str) -> Vec<f64> {
+        let values = self.rounds.iter().filter_map(|round| round.get(name));
+        let mut values: Vec<f64> = values.copied().collect();
+        values.sort_by(f64::total_cmp);
+        values
+    }
+
+    fn median(&self, name: &str) -> Option<f64> {
+        let values = self.sorted(name);
+        let middle = values.len() / 2;
+        match (values.len() % 2, values.get(middle)) {
+            (0, Some(upper)) => Some(f64::midpoint(values[middle - 1], *upper)),
+            (_, middle) => middle.copied(),
+        }
+    }
+
+    fn key(&self) -> (&str, usize, &str) {
+        (&self.scenario, self.connections, &self.subject)
+    }
+}
 
 impl Report {
-    pub(crate) fn new(arguments: &Arguments) -> Self {
-        let title = format!(
-            "store {:?}, {} connections, {} s a phase, {} rounds, part load {:.0} %",
-            arguments.store,
-            arguments.connections,
-            arguments.seconds,
-            arguments.rounds,
-            arguments.load * 100.0
-        );
+    pub(crate) fn new(title: String) -> Self {
         Self {
             title,
-            bare: Vec::new(),
-            product: Vec::new(),
+            cells: Vec::new(),
         }
     }
 
-    pub(crate) fn print_round(&self, round: usize) {
-        if let (Some(bare), Some(product)) = (self.bare.last(), self.product.last()) {
-            let (theirs, ours) = (
-                bare.full.flows_per_second(),
-                product.full.flows_per_second(),
-            );
-            println!(
-                "round {round}: bare {theirs:.0}/s, watchword {ours:.0}/s, offered {:.0}/s",
-                product.rate
-            );
+    /// Adds a round of a subject.
+    pub(crate) fn push(
+        &mut self,
+        scenario: &str,
+        connections: usize,
+        subject: &str,
+        figures: Figures,
+    ) {
+        let key = (scenario, connections, subject);
+        if let Some(cell) = self.cells.iter_mut().find(|cell| cell.key() == key) {
+            cell.rounds.push(figures);
+            return;
         }
+        self.cells.push(Cell {
+            scenario: scenario.to_owned(),
+            connections,
+            subject: subject.to_owned(),
+            rounds: vec![figures],
+        });
     }
 
-    /// Medians over the rounds, and the ratio of the two; the spread is lowest to highest.
+    /// The loads, in the order in which they were measured.
+    fn loads(&self) -> Vec<(&str, usize)> {
+        let mut loads = Vec::new();
+        for cell in &self.cells {
+            let load = (cell.scenario.as_str(), cell.connections);
+            if !loads.contains(&load) {
+                loads.push(load);
+            }
+        }
+        loads
+    }
+
+    /// Medians over the rounds; the spread is from the lowest to the highest.
     pub(crate) fn print(&self) {
+        println!("\n{}", self.title);
+        let of_load = |cell: &Cell| cell.median("turns_per_second").is_some();
+        if !self.cells.iter().any(of_load) {
+            return self.print_plainly();
+        }
+        for load in self.loads() {
+            let (scenario, connections) = load;
+            println!("\n{scenario}, {connections} connections\n");
+            println!(
+                "| | requests/s | spread | of bare | CPU µs/request | of bare | of the store | p50 | p99 | p99.9 | slowest | full p99 | MiB |"
+            );
+            println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+            let cells: Vec<_> = self
+                .cells
+                .iter()
+                .filter(|cell| (cell.scenario.as_str(), cell.connections) == load)
+                .collect();
+            let bare = cells.iter().find(|cell| cell.subject == "bare").copied();
+            for cell in cells {
+                println!("{}", row(cell, bare));
+            }
+        }
         println!(
-            "\n{}\na flow is three requests: start, read the inbox, check\n",
-            self.title
+            "\nLatencies are of whole turns, in ms, at part load, from when a turn was due; the last but one at full load."
         );
-        println!("| | bare | watchword | ratio | spread of watchword |");
-        println!("| --- | --- | --- | --- | --- |");
-        for (name, read) in ROWS {
-            let (theirs, ours) = (sorted(&self.bare, read), sorted(&self.product, read));
-            let (bare, product) = (median(&theirs), median(&ours));
-            let ratio = product / bare;
-            let (low, high) = (ours.first().unwrap_or(&0.0), ours.last().unwrap_or(&0.0));
-            println!("| {name} | {bare:.2} | {product:.2} | {ratio:.2} | {low:.2}–{high:.2} |");
+    }
+
+    /// Prints what other commands than the main one found: a figure a line.
+    fn print_plainly(&self) {
+        for cell in &self.cells {
+            println!("\n{}, {}:", cell.scenario, cell.subject);
+            for (name, _) in cell.rounds.first().into_iter().flatten() {
+                let median = cell.median(name).unwrap_or_default();
+                println!("  {name:<44} {median:>12.2}{}", spread(cell, name, " "));
+            }
         }
     }
 
-    pub(crate) fn to_json(&self) -> Result<String, Failure> {
-        let rows: Vec<_> = ROWS
+    /// Prints the change against an earlier run, for what both hold.
+    pub(crate) fn compare(&self, earlier: &Self) {
+        println!("\nagainst: {}\n", earlier.title);
+        println!("| | figure | before | now | change |\n|---|---|---|---|---|");
+        let old: BTreeMap<_, _> = earlier
+            .cells
             .iter()
-            .map(|(name, read)| {
-                let (bare, product) = (sorted(&self.bare, *read), sorted(&self.product, *read));
-                json!({ "name": name, "bare": bare, "watchword": product })
-            })
+            .map(|cell| (cell.key(), cell))
             .collect();
-        Ok(serde_json::to_string_pretty(
-            &json!({ "title": self.title, "rows": rows }),
-        )?)
+        for cell in &self.cells {
+            let Some(before) = old.get(&cell.key()) else {
+                continue;
+            };
+            let (scenario, connections, subject) = cell.key();
+            for name in cell.rounds.first().into_iter().flat_map(BTreeMap::keys) {
+                let (Some(was), Some(is)) = (before.median(name), cell.median(name)) else {
+                    continue;
+                };
+                if was == 0.0 && is == 0.0 {
+                    continue;
+                }
+                let change = (is / was - 1.0) * 100.0;
+                println!(
+                    "| {scenario}, {connections}, {subject} | {name} | {was:.2} | {is:.2} | {change:+.1} % |"
+                );
+            }
+        }
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
+        Ok(std::fs::write(path, serde_json::to_string_pretty(self)?)?)
+    }
+
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(serde_json::from_str(&text)?)
     }
 }
 
-fn sorted(rounds: &[Figures], read: fn(&Figures) -> f64) -> Vec<f64> {
-    let mut values: Vec<f64> = rounds.iter().map(read).collect();
-    values.sort_by(f64::total_cmp);
-    values
+fn row(cell: &Cell, bare: Option<&Cell>) -> String {
+    let show = |name: &str, digits: usize| match cell.median(name) {
+        Some(value) => format!("{value:.digits$}"),
+        None => "–".to_owned(),
+    };
+    let ratio = |name: &str| {
+        let theirs = bare.filter(|bare| bare.subject != cell.subject);
+        match (cell.median(name), theirs.and_then(|it| it.median(name))) {
+            (Some(ours), Some(theirs)) if theirs > 0.0 => format!("{:.2}", ours / theirs),
+            _ => "–".to_owned(),
+        }
+    };
+    [
+        format!("| {}", cell.subject),
+        show("requests_per_second", 0),
+        spread(cell, "requests_per_second", ""),
+        ratio("requests_per_second"),
+        show("cpu_us_per_request", 1),
+        ratio("cpu_us_per_request"),
+        show("store_cpu_us_per_request", 1),
+        show("part_p50_ms", 2),
+        show("part_p99_ms", 2),
+        show("part_p999_ms", 2),
+        show("part_slowest_ms", 1),
+        show("full_p99_ms", 2),
+        show("resident_mib", 0) + " |",
+    ]
+    .join(" | ")
 }
 
-fn median(sorted: &[f64]) -> f64 {
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+fn spread(cell: &Cell, name: &str, before: &str) -> String {
+    let values = cell.sorted(name);
+    match (values.first(), values.last()) {
+        (Some(low), Some(high)) if values.len() > 1 => {
+            let digits = usize::from(*high < 100.0) * 2;
+            format!("{before}{low:.digits$}–{high:.digits$}")
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(values: &[f64]) -> Report {
+        let mut report = Report::default();
+        for value in values {
+            let figures = Figures::from([("x".to_owned(), *value)]);
+            report.push("flow", 64, "memory", figures);
+        }
+        report
+    }
+
+    #[test]
+    fn rounds_of_one_load_stand_together_and_their_median_is_in_the_middle() {
+        let report = report(&[3.0, 1.0, 2.0]);
+        assert_eq!(report.cells.len(), 1);
+        assert_eq!(report.cells[0].median("x"), Some(2.0));
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_two() {
+        assert_eq!(report(&[1.0, 4.0]).cells[0].median("x"), Some(2.5));
+        assert_eq!(report(&[]).cells.len(), 0);
+    }
 }

@@ -245,6 +245,11 @@ impl Server {
         std::iter::once(first).chain(children).collect()
     }
 
+    /// The process that the others come from.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.processes().first()?.parse().ok()
+    }
+
     fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
             .stderr(Stdio::null())

@@ -160,6 +160,11 @@ impl RedisServer {
         process.signal("-KILL");
     }
 
+    /// Its process, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.lock().unwrap().as_ref().map(|it| it.pid)
+    }
+
     /// Lets it hang: connections are accepted, and nothing is answered.
     pub(crate) fn hang(&self) {
         self.process

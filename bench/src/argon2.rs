@@ -1,0 +1,119 @@
+//! Whether hashing passwords gets in the way of checking codes.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::Failure;
+use crate::load::{Crew, Load};
+use crate::matrix::Common;
+use crate::report::Report;
+use crate::round::Figures;
+use crate::scenario::Scenario;
+use crate::server::{Product, Server};
+use crate::stores::{StoreKind, Stores};
+
+/// Checks codes at a steady rate, without and with many registrations at once.
+#[derive(Args)]
+pub(crate) struct Argon2 {
+    /// Where the server keeps its state.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "memory,sqlite"
+    )]
+    store: Vec<StoreKind>,
+    /// Registrations in parallel, each on a connection of its own.
+    #[arg(long, default_value_t = 1000)]
+    registrations: usize,
+    /// Checks a second.
+    #[arg(long, default_value_t = 3000.0)]
+    rate: f64,
+    /// Seconds of each phase.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Rounds; medians are shown.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
+/// Where the numbers of the registrations begin, so that nobody is met twice.
+const APART: u64 = 30_000_000;
+
+impl Argon2 {
+    pub(crate) async fn run(&self, common: &Common) -> Result<Report, Failure> {
+        let mut report = Report::new(format!(
+            "{} checks a second, {} registrations at once",
+            self.rate, self.registrations
+        ));
+        let mut stores = Stores::default();
+        let crew = Crew::new(common.threads)?;
+        for _ in 0..self.rounds {
+            for kind in &self.store {
+                let product = Product {
+                    binary: &common.binary,
+                    settings: "",
+                    expose_codes: false,
+                };
+                let server = Server::product(&product, stores.fresh(*kind)?).await?;
+                let figures = self.measure(&server, &crew).await?;
+                report.push("argon2", 64, &kind.name(), figures);
+                server.kill().await?;
+            }
+        }
+        Ok(report)
+    }
+
+    async fn measure(&self, server: &Server, crew: &Crew) -> Result<Figures, Failure> {
+        let span = Duration::from_secs_f64(self.seconds);
+        let address = server.address(false)?;
+        let mut checks = Load::connect(crew, address, 64, 0).await?;
+        checks.saturate(Scenario::Right, span / 4).await?;
+        checks.stock_up(Scenario::Right, span).await?;
+        let calm = checks.offer(Scenario::Right, self.rate, span).await?;
+
+        checks.stock_up(Scenario::Right, span).await?;
+        let mut people = Load::connect(crew, address, self.registrations, APART).await?;
+        let registering = async {
+            let began = Instant::now();
+            // All of them within the first hundredth of a second, one a connection.
+            let rate = self.registrations as f64 * 100.0;
+            let patience = Duration::from_secs(60);
+            let span = Duration::from_millis(10);
+            let registered = people
+                .overwhelm_patiently(Scenario::Register, rate, span, patience)
+                .await?;
+            Ok::<_, Failure>((registered, began.elapsed()))
+        };
+        let (stressed, registered) =
+            tokio::join!(checks.offer(Scenario::Right, self.rate, span), registering);
+        let (stressed, (registered, took)) = (stressed?, registered?);
+
+        let mut figures = Figures::new();
+        let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
+        let (without, with) = (&calm.tally.requests, &stressed.tally.requests);
+        put("checks_done_per_second", stressed.turns_per_second());
+        put("check_p50_ms_without", without.millis_at(0.5));
+        put("check_p50_ms_with", with.millis_at(0.5));
+        put("check_p99_ms_without", without.millis_at(0.99));
+        put("check_p99_ms_with", with.millis_at(0.99));
+        put(
+            "check_p99_with_to_without",
+            with.millis_at(0.99) / without.millis_at(0.99),
+        );
+        put(
+            "registrations_taken",
+            registered.tally.requests.count() as f64,
+        );
+        put(
+            "registrations_refused",
+            registered.tally.refusals.count() as f64,
+        );
+        put("registrations_took_ms", took.as_secs_f64() * 1000.0);
+        if let Some(example) = registered.tally.example {
+            println!("one of the refused registrations: {example}");
+        }
+        Ok(figures)
+    }
+}

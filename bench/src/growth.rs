@@ -1,0 +1,125 @@
+//! What the number of live verifications does to speed, memory and the next start.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::Failure;
+use crate::idle::{answers, mib};
+use crate::load::{Crew, Load};
+use crate::matrix::Common;
+use crate::process;
+use crate::report::Report;
+use crate::round::Figures;
+use crate::scenario::Scenario;
+use crate::server::{Product, Server};
+use crate::stores::{StoreKind, Stores};
+
+/// Fills a server with live verifications, step by step, and measures the flow at each.
+#[derive(Args)]
+pub(crate) struct Growth {
+    /// Where the server keeps its state.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "memory,sqlite"
+    )]
+    store: Vec<StoreKind>,
+    /// Live verifications at each step, ascending.
+    #[arg(long, value_delimiter = ',', default_value = "10000,1000000")]
+    live: Vec<u64>,
+    /// Seconds of each measured phase.
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
+    /// Connections that carry the load.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// The part of the throughput that is offered when latencies are measured.
+    #[arg(long, default_value_t = 0.7)]
+    load: f64,
+}
+
+impl Growth {
+    pub(crate) async fn run(&self, common: &Common) -> Result<Report, Failure> {
+        let mut report = Report::new(format!("the flow, {} s a phase", self.seconds));
+        let mut stores = Stores::default();
+        let crew = Crew::new(common.threads)?;
+        for kind in &self.store {
+            let product = Product {
+                binary: &common.binary,
+                // They are to live until the end, and those of the flow come on top.
+                settings: "max_live = 12000000\n[policy]\nttl = \"1h\"\n",
+                expose_codes: false,
+            };
+            let server = Server::product(&product, stores.fresh(*kind)?).await?;
+            let empty = held(&server);
+            let address = server.address(false)?;
+            let mut load = Load::connect(&crew, address, self.connections, 0).await?;
+            let mut filled = 0;
+            for live in &self.live {
+                let began = Instant::now();
+                load.repeat(Scenario::Start, live.saturating_sub(filled))
+                    .await?;
+                filled = *live;
+                let took = began.elapsed().as_secs_f64();
+                let name = kind.name();
+                println!("{name}: {live} live verifications after {took:.0} s");
+                let grown = held(&server);
+                let mut figures = self.measure(&mut load, &server).await?;
+                let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
+                for ((what, before), (_, after)) in empty.iter().zip(&grown) {
+                    let grown = after.saturating_sub(*before);
+                    put(&format!("{what}_mib"), mib(*after));
+                    put(&format!("{what}_bytes_each"), grown as f64 / *live as f64);
+                }
+                report.push(&format!("growth {live}"), self.connections, &name, figures);
+            }
+            drop(load);
+            let (data, store) = server.kill().await?;
+            if *kind == StoreKind::Memory {
+                continue;
+            }
+            let began = Instant::now();
+            let server = Server::product_in(data, &product, store).await?;
+            answers(&server).await?;
+            let took = began.elapsed().as_secs_f64() * 1000.0;
+            let figures = Figures::from([("restart_to_first_answer_ms".to_owned(), took)]);
+            report.push(&format!("growth {filled}"), 0, &kind.name(), figures);
+            server.kill().await?;
+        }
+        Ok(report)
+    }
+
+    async fn measure(&self, load: &mut Load, server: &Server) -> Result<Figures, Failure> {
+        let span = Duration::from_secs_f64(self.seconds);
+        load.saturate(Scenario::Flow, span / 4).await?;
+        let before = process::cpu_micros(&server.pids());
+        let full = load.saturate(Scenario::Flow, span).await?;
+        let spent = process::cpu_micros(&server.pids()) - before;
+        let rate = full.turns_per_second() * self.load;
+        let open = load.offer(Scenario::Flow, rate, span).await?;
+        let mut figures = Figures::new();
+        let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
+        put("flow_requests_per_second", full.requests_per_second());
+        put(
+            "flow_cpu_us_per_request",
+            spent as f64 / full.tally.answered() as f64,
+        );
+        put("flow_part_p50_ms", open.tally.turns.millis_at(0.5));
+        put("flow_part_p99_ms", open.tally.turns.millis_at(0.99));
+        put("flow_part_p999_ms", open.tally.turns.millis_at(0.999));
+        put("flow_part_slowest_ms", open.tally.turns.slowest_millis());
+        Ok(figures)
+    }
+}
+
+/// Bytes that the server holds, and what its store does.
+fn held(server: &Server) -> Vec<(&'static str, u64)> {
+    let resident = process::resident_bytes(&server.pids());
+    let store = server.store.held_bytes();
+    let store = store.map(|bytes| ("store", bytes));
+    std::iter::once(("resident", resident))
+        .chain(store)
+        .collect()
+}

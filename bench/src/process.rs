@@ -1,0 +1,66 @@
+//! What processes cost: processor time and memory, as the kernel counts them.
+
+use std::fs;
+
+/// The kernel tells processor time in hundredths of a second, on every Linux of our day.
+const MICROS_PER_TICK: u64 = 10_000;
+
+/// A process and all that come from it.
+pub(crate) fn family(pid: u32) -> Vec<u32> {
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+        for task in tasks.into_iter().flatten().flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            let children = children.split_whitespace();
+            found.extend(children.filter_map(|child| child.parse::<u32>().ok()));
+        }
+        next += 1;
+    }
+    found
+}
+
+/// Processor time in microseconds that these processes used so far, in the kernel and outside.
+pub(crate) fn cpu_micros(pids: &[u32]) -> u64 {
+    pids.iter()
+        .filter_map(|pid| ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?))
+        .sum::<u64>()
+        * MICROS_PER_TICK
+}
+
+/// `utime` and `stime` of `/proc/PID/stat`, the 14th and 15th field. The second, the name, may hold anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+/// Bytes of memory that these processes hold.
+pub(crate) fn resident_bytes(pids: &[u32]) -> u64 {
+    let resident = |pid: &u32| -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kibibytes * 1024)
+    };
+    pids.iter().filter_map(resident).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_read_past_a_name_with_brackets() {
+        let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 30 12 0 0 20";
+        assert_eq!(ticks(stat), Some(42));
+    }
+
+    #[test]
+    fn this_process_holds_memory() {
+        assert!(resident_bytes(&[std::process::id()]) > 0);
+    }
+}

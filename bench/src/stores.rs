@@ -1,0 +1,146 @@
+//! The stores behind the servers: private processes on free ports, gone with this one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use clap::ValueEnum;
+
+use crate::Failure;
+use crate::process;
+
+// The servers that the tests of the stores use.
+#[path = "../../crates/stores/tests/servers/postgres.rs"]
+mod postgres;
+#[path = "../../crates/stores/tests/servers/redis.rs"]
+mod redis;
+
+/// Where the product keeps its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoreKind {
+    /// Nothing outlives the process.
+    Memory,
+    /// The embedded default: durable before the answer.
+    Sqlite,
+    /// A `redis-server` beside it, without persistence.
+    Redis,
+    /// A PostgreSQL beside it, durable before the answer.
+    Postgres,
+}
+
+impl StoreKind {
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+/// The stores of one run.
+#[derive(Default)]
+pub(crate) struct Stores {
+    postgres: Option<Arc<postgres::Server>>,
+    databases: AtomicUsize,
+}
+
+/// A store for one server; empty when it is handed out.
+pub(crate) enum StoreServer {
+    /// The server keeps its state itself.
+    None,
+    Memory,
+    Sqlite,
+    Redis(redis::RedisServer),
+    Postgres {
+        server: Arc<postgres::Server>,
+        database: String,
+    },
+}
+
+impl Stores {
+    pub(crate) fn fresh(&mut self, kind: StoreKind) -> Result<StoreServer, Failure> {
+        Ok(match kind {
+            StoreKind::Memory => StoreServer::Memory,
+            StoreKind::Sqlite => StoreServer::Sqlite,
+            StoreKind::Redis => Self::redis()?,
+            StoreKind::Postgres => self.postgres()?,
+        })
+    }
+
+    pub(crate) fn redis() -> Result<StoreServer, Failure> {
+        if !redis::is_there() {
+            return Err("redis-server is not installed".into());
+        }
+        Ok(StoreServer::Redis(redis::RedisServer::start(&[])))
+    }
+
+    /// A database of its own in the run's one server, which commits as it does by default.
+    fn postgres(&mut self) -> Result<StoreServer, Failure> {
+        let server = match &self.postgres {
+            Some(server) => Arc::clone(server),
+            None => {
+                let installed = postgres::Installed::find().ok_or("PostgreSQL is not installed")?;
+                let settings = ["synchronous_commit=on", "shared_buffers=512MB"];
+                let server = Arc::new(postgres::Server::start_with(installed, &settings));
+                Arc::clone(self.postgres.insert(server))
+            }
+        };
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let database = format!("bench{number}");
+        server.sql("postgres", &format!("CREATE DATABASE {database}"));
+        Ok(StoreServer::Postgres { server, database })
+    }
+}
+
+impl StoreServer {
+    /// What the configuration calls it, where it differs from what dev mode takes.
+    pub(crate) fn url(&self) -> Option<String> {
+        match self {
+            Self::None | Self::Sqlite => None,
+            Self::Memory => Some("memory:".to_owned()),
+            Self::Redis(server) => Some(server.url("")),
+            Self::Postgres { server, database } => Some(server.url(database)),
+        }
+    }
+
+    /// Where accounts are: in a file beside a store that has none.
+    pub(crate) fn accounts_url(&self) -> String {
+        match self {
+            Self::Postgres { server, database } => server.url(database),
+            _ => "sqlite:accounts.db".to_owned(),
+        }
+    }
+
+    /// Bytes that a store of its own holds, as it counts them itself.
+    pub(crate) fn held_bytes(&self) -> Option<u64> {
+        match self {
+            Self::None | Self::Memory | Self::Sqlite => None,
+            Self::Redis(server) => {
+                let info = server.connect().ask(&["INFO", "memory"]).text();
+                let used = info.lines().find_map(|it| it.strip_prefix("used_memory:"));
+                used?.trim().parse().ok()
+            }
+            Self::Postgres { server, database } => {
+                let size = format!("SELECT pg_database_size('{database}')");
+                server.sql("postgres", &size).trim().parse().ok()
+            }
+        }
+    }
+
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        match self {
+            Self::None | Self::Memory | Self::Sqlite => Vec::new(),
+            Self::Redis(server) => server.pid().into_iter().collect(),
+            Self::Postgres { server, .. } => server.pid().map_or_else(Vec::new, process::family),
+        }
+    }
+}
+
+impl Drop for StoreServer {
+    fn drop(&mut self) {
+        if let Self::Postgres { server, database } = self {
+            // Sessions of a server that was killed may be open still.
+            server.sql(
+                "postgres",
+                &format!("DROP DATABASE {database} WITH (FORCE)"),
+            );
+        }
+    }
+}
