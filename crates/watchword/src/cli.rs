@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Look whether everything that codes need is there, without sending one to anybody
     Doctor(Doctor),
+    /// Ask the server on this machine whether it is well: exit code 0 if so, else 1
+    Healthcheck(Healthcheck),
     /// Make a fresh secret key
     Keygen,
     /// Make, list and revoke API keys, whether or not a server is running
@@ -116,6 +118,21 @@ pub(crate) struct Doctor {
     pub(crate) json: bool,
     /// How long one question to a provider may take
     #[arg(long, value_name = "TIME", value_parser = span::parse, default_value = "5s")]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Args)]
+pub(crate) struct Healthcheck {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// Ask whether it can serve, too: its store answers, and it is not stopping
+    #[arg(long)]
+    pub(crate) ready: bool,
+    /// Where its admin listener is [default: what admin.bind says]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Option<SocketAddr>,
+    /// How long it may take to answer
+    #[arg(long, value_name = "TIME", value_parser = span::parse, default_value = "2s")]
     pub(crate) timeout: Duration,
 }
 

@@ -4,6 +4,7 @@ mod apikey;
 mod client;
 mod dev;
 mod doctor;
+mod healthcheck;
 mod inspect;
 mod serve;
 mod trial;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Check(file)) => inspect::check(&file),
         Command::Config(ConfigCommand::Show(file)) => inspect::show(&file),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Keygen => keygen(),
         Command::Apikey(command) => apikey::run(command),
         Command::Send(args) => client::send(&args),

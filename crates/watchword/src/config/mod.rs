@@ -17,6 +17,7 @@ mod show;
 mod tree;
 mod variables;
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 pub(crate) use fault::Fault;
@@ -75,15 +76,7 @@ pub(crate) fn gather(sources: Sources<'_>) -> Result<Given, Vec<Fault>> {
     let mut root = sources.defaults;
     let mut file = Table::new();
     if let Some(path) = sources.file {
-        let text = std::fs::read_to_string(path)
-            .map(zeroize::Zeroizing::new)
-            .map_err(|error| {
-                vec![Fault::general(format!(
-                    "the configuration file {} cannot be read: {error}",
-                    path.display()
-                ))]
-            })?;
-        file = from_toml(&text, path).map_err(|fault| vec![fault])?;
+        file = read_file(path)?;
         secret_files::resolve(&mut file, "", &mut faults);
     }
     let mut own = sources.variables.settings().map_err(|fault| vec![fault])?;
@@ -112,5 +105,37 @@ pub(crate) fn gather(sources: Sources<'_>) -> Result<Given, Vec<Fault>> {
     Ok(Given {
         root,
         notes: seeds.notes,
+    })
+}
+
+fn read_file(path: &Path) -> Result<Table, Vec<Fault>> {
+    let text = std::fs::read_to_string(path)
+        .map(zeroize::Zeroizing::new)
+        .map_err(|error| {
+            vec![Fault::general(format!(
+                "the configuration file {} cannot be read: {error}",
+                path.display()
+            ))]
+        })?;
+    from_toml(&text, path).map_err(|fault| vec![fault])
+}
+
+/// Where the admin listener of a server with these settings is, if it has one. Reads no secret and
+/// judges nothing else: a server that runs has been judged.
+///
+/// # Errors
+/// What cannot be read, and what is wrong with `[admin]`.
+pub(crate) fn admin_bind(
+    file: Option<&Path>,
+    variables: &Variables,
+) -> Result<Option<SocketAddr>, Vec<Fault>> {
+    let mut root = file.map(read_file).transpose()?.unwrap_or_default();
+    merge(
+        &mut root,
+        variables.settings().map_err(|fault| vec![fault])?,
+    );
+    settle::admin_of(&Value {
+        what: What::Table(root),
+        origin: Origin::Dev,
     })
 }

@@ -127,6 +127,21 @@ pub(crate) fn storage_url(given: &Given) -> Result<StorageUrl, Vec<Fault>> {
     }
 }
 
+/// Settles only where the admin listener is.
+pub(super) fn admin_of(root: &Value) -> Result<Option<std::net::SocketAddr>, Vec<Fault>> {
+    let mut settling = Settling {
+        root,
+        mode: Mode::Serve,
+        faults: Vec::new(),
+    };
+    let admin = settling.admin();
+    if settling.faults.is_empty() {
+        Ok(admin)
+    } else {
+        Err(settling.faults)
+    }
+}
+
 /// Where accounts are kept, if not beside verifications. What is wrong with it, [`storage_url`] says.
 pub(crate) fn accounts_url(given: &Given) -> Option<StorageUrl> {
     let text = given.root.find("storage.accounts_url")?.as_text()?;

@@ -18,6 +18,7 @@ mod examples;
 mod fixtures;
 mod fleet;
 mod follow;
+mod healthcheck;
 mod leaks;
 mod mail;
 #[path = "../../../stores/tests/servers/postgres.rs"]
