@@ -9,11 +9,14 @@ use crate::entropy::{Entropy, EntropyError, draw};
 
 /// The handle of a verification: a UUID of version 8 (RFC 9562 section 5.8).
 ///
-/// Its first 16 bits are those of the recipient's index, so that a partitioned store finds the
-/// place of a verification from the handle alone; 106 more come from the entropy source. Nobody
-/// without the secret key can tell the first from the rest.
+/// Its first 32 bits are those of the recipient's index, so that a partitioned store finds the
+/// place of a verification, and of its recipient's counters, from the handle alone; 90 more come
+/// from the entropy source. Nobody without the secret key can tell the first from the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VerificationId(Uuid);
+
+/// How many bytes a handle and the index of its recipient share.
+const PLACE: usize = 4;
 
 impl VerificationId {
     /// A fresh handle that leads to the place of `recipient`.
@@ -25,7 +28,7 @@ impl VerificationId {
         entropy: &dyn Entropy,
     ) -> Result<Self, EntropyError> {
         let mut bytes: [u8; 16] = draw(entropy)?;
-        bytes[..2].copy_from_slice(&recipient.as_bytes()[..2]);
+        bytes[..PLACE].copy_from_slice(&recipient.as_bytes()[..PLACE]);
         Ok(Self(uuid::Builder::from_custom_bytes(bytes).into_uuid()))
     }
 
@@ -86,6 +89,7 @@ mod tests {
         let entropy = SeededEntropy::new(1);
         let id = VerificationId::generate(&INDEX, &entropy).unwrap();
         assert_eq!(id.tag(), INDEX.tag());
+        assert_eq!(id.as_bytes()[..4], INDEX.as_bytes()[..4]);
         assert_eq!(id.as_uuid().get_version_num(), 8);
         assert_eq!(id.as_uuid().get_variant(), uuid::Variant::RFC4122);
         assert_eq!(VerificationId::parse(&id.to_string()), Some(id));
@@ -93,7 +97,7 @@ mod tests {
         assert_eq!(VerificationId::parse("no uuid"), None);
     }
 
-    /// Handles carry authority, so all that is neither the tag nor the version has to be chance.
+    /// Handles carry authority, so all that is neither the place nor the version has to be chance.
     #[test]
     fn every_free_bit_of_a_handle_is_drawn() {
         let entropy = SeededEntropy::new(1);
@@ -112,6 +116,6 @@ mod tests {
             .zip(zeros)
             .map(|(one, zero)| (one & zero).count_ones())
             .sum();
-        assert_eq!(both, 106);
+        assert_eq!(both, 90);
     }
 }

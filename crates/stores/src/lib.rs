@@ -13,6 +13,8 @@
 #![forbid(unsafe_code)]
 
 mod api_keys;
+#[cfg(feature = "bare")]
+pub mod bare;
 mod error;
 mod fallback;
 mod open;

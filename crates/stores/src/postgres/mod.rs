@@ -146,3 +146,11 @@ pub(crate) async fn look(url: &PostgresUrl) -> Result<String, OpenError> {
         _ => format!("{url} answers and has schema version {found}"),
     })
 }
+
+/// What [`crate::bare`] calls.
+#[cfg(feature = "bare")]
+pub(crate) mod bare {
+    pub(crate) use super::rows::{deliveries_json, key_id, millis, quotas, slot_memory, tag};
+    pub(crate) use super::sends::START;
+    pub(crate) use super::store::{CHECK, NOTE};
+}

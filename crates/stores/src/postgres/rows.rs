@@ -36,7 +36,7 @@ const STATUSES: [Status; 7] = [
 ];
 
 /// A span in milliseconds, at most as long as there are moments.
-pub(super) fn millis(span: Duration) -> i64 {
+pub(crate) fn millis(span: Duration) -> i64 {
     let end = Timestamp::default().plus(span);
     end.as_millis().cast_signed()
 }
@@ -53,7 +53,7 @@ pub(super) fn span(millis: i64) -> Duration {
     Duration::from_millis(millis.max(0).unsigned_abs())
 }
 
-pub(super) fn key_id(id: KeyId) -> i32 {
+pub(crate) fn key_id(id: KeyId) -> i32 {
     i32::from_be_bytes(id.to_bytes())
 }
 
@@ -62,12 +62,12 @@ pub(super) fn count(number: i64) -> u32 {
 }
 
 /// The first 16 bits, by which tables are partitioned.
-pub(super) fn tag(bytes: &[u8; 16]) -> i32 {
+pub(crate) fn tag(bytes: &[u8; 16]) -> i32 {
     i32::from(u16::from_be_bytes([bytes[0], bytes[1]]))
 }
 
 /// Quotas, side by side.
-pub(super) fn quotas(quotas: &[Quota]) -> (Vec<i64>, Vec<i64>) {
+pub(crate) fn quotas(quotas: &[Quota]) -> (Vec<i64>, Vec<i64>) {
     let each = quotas.iter();
     each.map(|quota| (i64::from(quota.max), millis(quota.window)))
         .unzip()
@@ -75,7 +75,7 @@ pub(super) fn quotas(quotas: &[Quota]) -> (Vec<i64>, Vec<i64>) {
 
 /// How long the newest verification of a purpose is remembered as that: as long as itself and any
 /// cooldown.
-pub(super) fn slot_memory(terms: &SendTerms, ttl: Duration) -> i64 {
+pub(crate) fn slot_memory(terms: &SendTerms, ttl: Duration) -> i64 {
     millis(terms.memory(ttl).slot)
 }
 
@@ -149,7 +149,7 @@ fn deliveries(json: &str) -> Result<Vec<Delivery>, PostgresError> {
 }
 
 /// As JSON. PostgreSQL keeps no NUL in a text, and no provider has a reason to send one.
-pub(super) fn deliveries_json(all: &[Delivery]) -> String {
+pub(crate) fn deliveries_json(all: &[Delivery]) -> String {
     let plain = |text: &String| text.replace('\0', "\u{fffd}");
     let all: Vec<Delivery> = all
         .iter()

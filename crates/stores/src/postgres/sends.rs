@@ -16,7 +16,8 @@ use super::rows::{
 };
 use super::store::{PostgresStore, present};
 
-const START: &str = "SELECT r.outcome, r.wait, r.made_at, r.at, r.source_at, r.standing_quota,
+pub(crate) const START: &str =
+    "SELECT r.outcome, r.wait, r.made_at, r.at, r.source_at, r.standing_quota,
     r.standing_remaining, r.standing_until
     FROM watchword.start_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
         $17, $18, $19, $20, $21, $22, $23, $24) r";

@@ -40,7 +40,7 @@ pub struct PostgresStore {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-const CHECK: &str = concat!(
+pub(crate) const CHECK: &str = concat!(
     "SELECT r.outcome, r.wait, r.attempts_left, ",
     verification_columns!(),
     " FROM watchword.check_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) r"
@@ -60,7 +60,7 @@ const CANCEL: &str = concat!(
     verification_columns!(),
     " FROM watchword.cancel_1($1, $2, $3, $4) r"
 );
-const NOTE: &str = concat!(
+pub(crate) const NOTE: &str = concat!(
     "SELECT r.turn, ",
     verification_columns!(),
     " FROM watchword.note_1($1, $2, $3, $4, $5::text::jsonb, $6, $7, $8, $9, $10, $11) r"

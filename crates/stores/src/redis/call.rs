@@ -53,14 +53,6 @@ impl Call {
         self
     }
 
-    pub(super) fn maybe_text(self, text: Option<impl AsRef<[u8]>>) -> Self {
-        let marked = text.map_or_else(
-            || vec![b'-'],
-            |text| [b"+", text.as_ref()].concat(), // so that an empty text is none of those
-        );
-        self.text(marked)
-    }
-
     pub(super) fn number(self, number: impl Into<u64>) -> Self {
         self.text(number.into().to_string())
     }
@@ -76,33 +68,105 @@ impl Call {
         self.number(at.as_millis())
     }
 
-    pub(super) fn span(self, span: Duration) -> Self {
-        self.number(millis(span))
+    /// A call whose first argument is packed, and begins with the clock.
+    pub(super) fn packed(
+        script: &'static Script,
+        key: Vec<u8>,
+        time: Time,
+        now: Timestamp,
+    ) -> Self {
+        let mut call = Self {
+            script,
+            keys: vec![key],
+            arguments: Vec::with_capacity(5),
+        };
+        call.arguments.push(Vec::with_capacity(128));
+        call.byte((time == Time::Server).into())
+            .six(now.as_millis())
     }
 
+    fn pack(mut self, bytes: &[u8]) -> Self {
+        if let Some(first) = self.arguments.first_mut() {
+            first.extend_from_slice(bytes);
+        }
+        self
+    }
+
+    /// Packs the part of a handle or of a recipient's index that its key does not say.
+    pub(super) fn rest_of(self, bytes: &[u8; 16]) -> Self {
+        self.pack(&bytes[4..])
+    }
+
+    /// Packs one byte.
+    pub(super) fn byte(self, number: u8) -> Self {
+        self.pack(&[number])
+    }
+
+    /// Packs two bytes.
+    pub(super) fn two(self, number: u16) -> Self {
+        self.pack(&number.to_be_bytes())
+    }
+
+    /// Packs four bytes.
+    pub(super) fn four(self, number: u32) -> Self {
+        self.pack(&number.to_be_bytes())
+    }
+
+    /// Packs six bytes: a moment or a span in milliseconds.
+    pub(super) fn six(self, number: u64) -> Self {
+        self.pack(&six(number))
+    }
+
+    fn spanning(self, span: Duration) -> Self {
+        self.six(millis(span))
+    }
+
+    /// Packs quotas: how many, and of each how many entries in how long.
     pub(super) fn quotas(self, quotas: &[Quota]) -> Self {
-        let counted = self.number(u64::try_from(quotas.len()).unwrap_or(u64::MAX));
-        let all = quotas.iter();
+        let counted = self.byte(u8::try_from(quotas.len()).unwrap_or(u8::MAX));
+        let all = quotas.iter().take(usize::from(u8::MAX));
         all.fold(counted, |call, quota| {
-            call.number(quota.max).span(quota.window)
+            call.four(quota.max).spanning(quota.window)
         })
     }
 
+    /// Packs the failures that a recipient bears, in as many bytes where there is none.
     pub(super) fn budget(self, budget: Option<FailureBudget>) -> Self {
-        let parts = budget.map(|budget| [budget.per_hour, budget.per_day, budget.in_a_row]);
-        (0..3).fold(self, |call, part| {
-            call.maybe_number(parts.map(|parts| parts[part]))
-        })
+        match budget {
+            Some(budget) => self.quotas(&budget.quotas()),
+            None => self.pack(&[0; 21]),
+        }
     }
 
-    /// What a send of a code that lives for `ttl` has to pay, and how long it is remembered.
-    pub(super) fn terms(self, terms: &SendTerms, ttl: Duration) -> Self {
-        self.budget(terms.failures)
-            .span(terms.cooldown)
-            .quotas(&terms.recipient)
-            .span(terms.horizon())
-            .span(terms.memory(ttl).slot)
+    /// Packs how much a charge of a source remembers, and its quotas.
+    pub(super) fn charge(self, horizon: Duration, quotas: &[Quota]) -> Self {
+        self.spanning(horizon).quotas(quotas)
     }
+
+    /// Packs whether a send meets a quota that admits nothing at all.
+    pub(super) fn barred(self, limits: &[Quota], budget: Option<FailureBudget>) -> Self {
+        let mut failures = budget.into_iter().flat_map(FailureBudget::quotas);
+        let none = |quota: &Quota| quota.max == 0;
+        let barred = limits.iter().any(none) || failures.any(|quota| none(&quota));
+        self.byte(barred.into())
+    }
+
+    /// Packs a code's attempts and life, what its send has to pay, and how long that is remembered.
+    pub(super) fn terms(self, attempts: u32, terms: &SendTerms, ttl: Duration) -> Self {
+        self.four(attempts)
+            .spanning(ttl)
+            .spanning(terms.cooldown)
+            .spanning(terms.horizon())
+            .spanning(terms.memory(ttl).slot)
+            .budget(terms.failures)
+            .quotas(&terms.recipient)
+    }
+}
+
+/// The last six bytes; moments and spans need no more.
+fn six(number: u64) -> [u8; 6] {
+    let bytes = number.min((1 << 48) - 1).to_be_bytes();
+    [bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]
 }
 
 /// In whole milliseconds. A century is as good as for ever, and Lua counts it exactly.
@@ -128,9 +192,18 @@ impl Names {
         }
     }
 
-    fn tagged(&self, tag: u16, letter: char, bytes: &[u8; 16]) -> Vec<u8> {
-        let mut key = format!("{}:{{{tag:04x}}}{letter}", self.namespace).into_bytes();
-        key.extend(bytes);
+    /// The first two bytes are the tag.
+    fn tagged(&self, letter: u8, bytes: &[u8]) -> Vec<u8> {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut key = Vec::with_capacity(self.namespace.len() + 8 + bytes.len());
+        key.extend_from_slice(self.namespace.as_bytes());
+        key.extend_from_slice(b":{");
+        for byte in &bytes[..2] {
+            key.push(DIGITS[usize::from(byte >> 4)]);
+            key.push(DIGITS[usize::from(byte & 15)]);
+        }
+        key.extend_from_slice(&[b'}', letter]);
+        key.extend_from_slice(&bytes[2..]);
         key
     }
 
@@ -145,12 +218,17 @@ impl Names {
         key
     }
 
-    pub(super) fn verification(&self, id: VerificationId) -> Vec<u8> {
-        self.tagged(id.tag(), 'v', id.as_bytes())
+    /// The place of a verification, which is that of its recipient.
+    pub(super) fn place(&self, id: VerificationId) -> Vec<u8> {
+        self.tagged(b'p', &id.as_bytes()[..4])
     }
 
-    pub(super) fn recipient(&self, index: RecipientIndex) -> Vec<u8> {
-        self.tagged(index.tag(), 'r', index.as_bytes())
+    pub(super) fn place_of(&self, recipient: RecipientIndex) -> Vec<u8> {
+        self.tagged(b'p', &recipient.as_bytes()[..4])
+    }
+
+    pub(super) fn failures(&self, recipient: RecipientIndex) -> Vec<u8> {
+        self.tagged(b'f', recipient.as_bytes())
     }
 
     pub(super) fn source(&self, index: SourceIndex) -> Vec<u8> {

@@ -12,10 +12,11 @@ use uuid::Uuid;
 use watchword_core::{DeliveryId, MessageKey, Note, StoreError, Timestamp, Turn, VerificationId};
 
 use super::call::DUE_SETS;
-use super::reply::{Parts, bytes, integer, list, verification};
+use super::reply::{Parts, bytes, integer, list};
+use super::row::Told;
 use super::script;
 use super::servers::Unreadable;
-use super::store::RedisStore;
+use super::store::{RedisStore, place_of};
 
 /// How long an entry is kept whose row does not know of it: the row may be on its way.
 const STRAY: Duration = Duration::from_mins(1);
@@ -29,15 +30,13 @@ struct Noted {
     at_once: Option<Timestamp>,
 }
 
-fn noted(answer: Value) -> Option<Noted> {
-    let mut parts = Parts::of(answer)?;
-    let next = parts.maybe(|next| u8::try_from(integer(next)?).ok())?;
-    let (until, at_once) = (parts.moment()?, parts.maybe_moment()?);
-    let turn = match next {
+fn noted(mut told: Told<'_>, id: VerificationId) -> Option<Noted> {
+    let (until, at_once) = (told.moment()?, told.maybe_moment()?);
+    let turn = match told.two()?.checked_sub(1) {
         None => None,
         Some(next) => Some(Turn {
-            verification: Box::new(verification(parts.value()?)?),
-            next,
+            next: u8::try_from(next).ok()?,
+            verification: Box::new(told.verification(place_of(id))?),
         }),
     };
     Some(Noted {
@@ -59,32 +58,19 @@ impl RedisStore {
         if let Some(due) = expected {
             self.expect(id, due, now).await?;
         }
-        let call = self
-            .of_verification(&script::NOTE, id, now)
-            .maybe_number(note.dispatched.map(|end| end.sent_at.as_millis()))
-            .maybe_number(planned.map(|fallback| fallback.next))
-            .maybe_number(expected.map(Timestamp::as_millis))
-            .number(u64::try_from(note.deliveries.len()).unwrap_or(u64::MAX));
-        let call = note.deliveries.iter().fold(call, |call, delivery| {
-            call.text(delivery.id.0.as_bytes())
-                .text(delivery.channel.as_str())
-                .text(&delivery.provider)
-                .text(delivery.status.as_str())
-                .moment(delivery.at)
-                .maybe_text(delivery.message_id.as_ref())
-                .maybe_text(delivery.error.as_ref())
-        });
+        let call = self.calls.note(id, &note, now);
         let answer = self.servers.call(&call).await?;
-        if answer == Value::Nil {
+        let told = Told::of(&answer).ok_or_else(Unreadable::error)?;
+        if told.verdict == "gone" {
             return Ok(None);
         }
-        let noted = noted(answer).ok_or_else(Unreadable::error)?;
+        let noted = noted(told, id).ok_or_else(Unreadable::error)?;
         if let Some(due) = noted.at_once {
             self.settle(id, None, Some(due), now).await?;
         }
         let names = note.names.iter().map(|(name, delivery)| async move {
-            let key = self.names.message(name.0);
-            let call = self.call(&script::NAME, key, now);
+            let key = self.calls.names.message(name.0);
+            let call = self.calls.call(&script::NAME, key, now);
             let call = call
                 .text(id.as_bytes())
                 .text(delivery.0.as_bytes())
@@ -100,7 +86,9 @@ impl RedisStore {
         name: MessageKey,
         now: Timestamp,
     ) -> Result<Option<(VerificationId, DeliveryId)>, StoreError> {
-        let call = self.call(&script::LOCATE, self.names.message(name.0), now);
+        let call = self
+            .calls
+            .call(&script::LOCATE, self.calls.names.message(name.0), now);
         let answer = self.servers.call(&call).await?;
         if answer == Value::Nil {
             return Ok(None);
@@ -135,7 +123,9 @@ impl RedisStore {
     ) -> Result<Vec<(Timestamp, VerificationId)>, StoreError> {
         let (mut found, mut offset) = (Vec::new(), 0_u64);
         while found.len() < most {
-            let call = self.call(&script::DUE, self.names.due(set), now);
+            let call = self
+                .calls
+                .call(&script::DUE, self.calls.names.due(set), now);
             let count = u64::try_from(most).unwrap_or(u64::MAX);
             let answer = self
                 .servers
@@ -143,10 +133,14 @@ impl RedisStore {
                 .await?;
             let (read_at, entries) = due_entries(answer).ok_or_else(Unreadable::error)?;
             let looks = entries.iter().map(|(score, id)| async move {
-                let call = self.of_verification(&script::FALL_BACK, *id, now);
-                let due = self.servers.call(&call.text("look")).await?;
-                let due = integer(&due).and_then(|due| u64::try_from(due).ok());
-                Ok::<_, StoreError>((*score, *id, due.map(Timestamp::from_millis)))
+                let call = self.calls.of_verification(&script::FALL_BACK, *id, now);
+                let answer = self.servers.call(&call.byte(1)).await?;
+                let mut told = Told::of(&answer).ok_or_else(Unreadable::error)?;
+                let due = match told.verdict {
+                    "due" => Some(told.moment().ok_or_else(Unreadable::error)?),
+                    _ => None,
+                };
+                Ok::<_, StoreError>((*score, *id, due))
             });
             for (score, id, due) in try_join_all(looks).await? {
                 match due {
@@ -170,16 +164,18 @@ impl RedisStore {
         id: VerificationId,
         now: Timestamp,
     ) -> Result<Option<Turn>, StoreError> {
-        let call = self.of_verification(&script::FALL_BACK, id, now);
-        let answer = self.servers.call(&call.text("take")).await?;
-        if answer == Value::Nil {
+        let call = self.calls.of_verification(&script::FALL_BACK, id, now);
+        let answer = self.servers.call(&call.byte(0)).await?;
+        let mut told = Told::of(&answer).ok_or_else(Unreadable::error)?;
+        if told.verdict == "none" {
             return Ok(None);
         }
-        let mut parts = Parts::of(answer).ok_or_else(Unreadable::error)?;
-        let next = parts.number().and_then(|next| u8::try_from(next).ok());
-        let row = parts.value().and_then(verification);
-        let (next, row) = next.zip(row).ok_or_else(Unreadable::error)?;
-        let due = parts.moment().ok_or_else(Unreadable::error)?;
+        let read = || {
+            let (due, next) = (told.moment()?, told.two()?.checked_sub(1)?);
+            let row = told.verification(place_of(id))?;
+            Some((due, u8::try_from(next).ok()?, row))
+        };
+        let (due, next, row) = read().ok_or_else(Unreadable::error)?;
         if let Err(error) = self.settle(id, Some(due), None, now).await {
             tracing::debug!(%error, "an entry of a fallback is dropped later");
         }
@@ -196,7 +192,9 @@ impl RedisStore {
         due: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let call = self.call(&script::EXPECT, self.names.due(id.tag()), now);
+        let call = self
+            .calls
+            .call(&script::EXPECT, self.calls.names.due(id.tag()), now);
         let call = call.moment(due).text(id.as_bytes());
         self.servers.call(&call).await.map(drop)
     }
@@ -210,7 +208,9 @@ impl RedisStore {
         due: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let call = self.call(&script::SETTLE, self.names.due(id.tag()), now);
+        let call = self
+            .calls
+            .call(&script::SETTLE, self.calls.names.due(id.tag()), now);
         let call = call
             .text(id.as_bytes())
             .maybe_number(seen.map(Timestamp::as_millis))

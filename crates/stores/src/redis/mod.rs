@@ -7,6 +7,7 @@
 
 mod api_keys;
 mod call;
+mod calls;
 mod fallbacks;
 mod inspect;
 mod no_accounts;
@@ -15,6 +16,7 @@ mod pulse;
 mod refused;
 mod replays;
 mod reply;
+mod row;
 mod script;
 mod server;
 mod servers;
@@ -99,3 +101,48 @@ impl RedisStorage {
         Arc::clone(&self.store)
     }
 }
+
+/// What [`crate::bare`] calls.
+#[cfg(feature = "bare")]
+mod bare {
+    use watchword_core::Timestamp;
+
+    use super::Time;
+    use super::call::Names;
+    use super::calls::Calls;
+    use super::places::Place;
+    use super::script::{self, Script};
+    use crate::bare::Flow;
+
+    pub(crate) fn bare_scripts() -> Vec<&'static str> {
+        let all = [
+            &script::CHARGE,
+            &script::START,
+            &script::NOTE,
+            &script::CHECK,
+        ];
+        all.iter().map(|script| script.text).collect()
+    }
+
+    pub(crate) fn bare_calls(flow: &Flow, now: Timestamp) -> Vec<Vec<u8>> {
+        let (start, time) = (&flow.start, Time::Server);
+        let names = Names::new("ww");
+        let calls = Calls { names, time };
+        let place = Place::from(start);
+        let charge = start.terms.source.as_ref();
+        let charge = charge.map(|charge| calls.charge(charge, &start.terms, now));
+        let rest = [
+            calls.start(start, now),
+            calls.note(start.id, &flow.note, now),
+            calls.check(&flow.check, Some(&place), now),
+        ];
+        let all = charge.into_iter().chain(rest);
+        let wire = |script: &Script, keys: &[Vec<u8>], arguments: &[Vec<u8>]| {
+            script.command(false, keys, arguments).get_packed_command()
+        };
+        all.map(|call| wire(call.script, &call.keys, &call.arguments))
+            .collect()
+    }
+}
+#[cfg(feature = "bare")]
+pub(crate) use bare::{bare_calls, bare_scripts};

@@ -1,7 +1,7 @@
 //! What this node remembers of the verifications that it lately sent: what their digests bind.
 //!
-//! A hint, no more: a check whose place is not remembered, or not the row's any more, is joined
-//! where the row is, at four times the cost for the server.
+//! A hint, no more: the server says which is the right one to a check whose place is not remembered,
+//! or not the row's any more, and the check is sent again.
 
 use std::collections::HashMap;
 
@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use watchword_core::{
     Channel, CodeContext, Purpose, RecipientIndex, StartStep, Verification, VerificationId,
 };
+
+use super::row::{Told, channel_number};
 
 /// Places in one generation; two are kept. Some 25 MB at most.
 const MOST: usize = 50_000;
@@ -31,18 +33,25 @@ impl Place {
         }
     }
 
-    /// What a digest joins to the MAC of a code: see [`watchword_core::CodeDigest::bind`].
+    /// As the server has it, for the key that the check names.
     pub(super) fn bytes(&self) -> Vec<u8> {
-        let (channel, purpose) = (self.channel.as_str(), self.purpose.as_str());
-        let length = u16::try_from(purpose.len()).unwrap_or(u16::MAX);
-        let mut bytes = Vec::with_capacity(64 + purpose.len());
-        bytes.extend(self.id.as_bytes());
-        bytes.extend(self.recipient.as_bytes());
-        bytes.push(u8::try_from(channel.len()).unwrap_or(u8::MAX));
-        bytes.extend(channel.as_bytes());
-        bytes.extend(length.to_be_bytes());
+        let purpose = self.purpose.as_str();
+        let mut bytes = Vec::with_capacity(25 + purpose.len());
+        bytes.extend(&self.id.as_bytes()[4..]);
+        bytes.extend(&self.recipient.as_bytes()[4..]);
+        bytes.push(channel_number(self.channel));
         bytes.extend(purpose.as_bytes());
         bytes
+    }
+
+    /// As the server said it.
+    pub(super) fn told(mut told: Told<'_>, place: [u8; 4]) -> Option<Self> {
+        Some(Self {
+            id: VerificationId::from_bytes(told.in_place(place)?),
+            recipient: RecipientIndex::from_bytes(told.in_place(place)?),
+            channel: told.channel()?,
+            purpose: Purpose::parse(told.text()?).ok()?,
+        })
     }
 }
 

@@ -19,7 +19,9 @@ impl ReplayStore for RedisStore {
         running_until: Timestamp,
         now: Timestamp,
     ) -> Result<Replay, StoreError> {
-        let call = self.call(&script::CLAIM, self.names.replay(key.0), now);
+        let call = self
+            .calls
+            .call(&script::CLAIM, self.calls.names.replay(key.0), now);
         let call = call.text(fingerprint).moment(running_until);
         let answer = self.servers.call(&call).await?;
         let mut parts = Parts::of(answer).ok_or_else(Unreadable::error)?;
@@ -43,12 +45,12 @@ impl ReplayStore for RedisStore {
     ) -> Result<(), StoreError> {
         // The server's clock and the node's may differ, so it hears how long rather than until
         // when.
-        let span = match self.time {
+        let span = match self.calls.time {
             Time::Server => Some(keep_until.since(self.clock.now())),
             Time::Caller => None,
         };
         let span = span.and_then(|span| u64::try_from(span.as_millis()).ok());
-        let call = Call::new(&script::FINISH, self.names.replay(key.0))
+        let call = Call::new(&script::FINISH, self.calls.names.replay(key.0))
             .at(Time::Caller, Timestamp::default())
             .text(answer.as_bytes())
             .moment(keep_until)
@@ -57,7 +59,7 @@ impl ReplayStore for RedisStore {
     }
 
     async fn abandon(&self, key: ReplayKey) -> Result<(), StoreError> {
-        let key = self.names.replay(key.0);
+        let key = self.calls.names.replay(key.0);
         let mut command = redis::cmd("DEL");
         command.arg(&key);
         self.servers.run(&key, &command).await.map(drop)

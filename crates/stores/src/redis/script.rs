@@ -3,16 +3,18 @@
 //! They restate the rules of [`watchword_core::step`]; the model-based test holds them to the same
 //! outcomes. A few choices are theirs:
 //!
-//! - **Rows are packed arrays** (MessagePack, which Redis brings along), read and written by the
-//!   scripts alone. What a node gets is an answer of the protocol.
+//! - **What is kept is packed**, read and written by the scripts alone (`lua/place.lua` says how),
+//!   and so is what a node says and hears: a script spends most of its time on its arguments, its
+//!   answer and the keys that it looks at. A start looks at two keys and writes one.
 //! - **Only the first key is named by the caller** where the others follow from a row. They bear
 //!   the same tag, and so are in the same slot.
-//! - **A check joins SHA-256 in Lua.** What is kept of a code binds id, recipient, channel and
-//!   purpose, and a node that checks by id knows the id only. Asking first would cost a second
-//!   round trip; keeping the node's half of the digest in the store would hand a thief all that
-//!   the pepper is for. SHA-256 over those two blocks takes Lua about a fifth of a millisecond.
-//!   So nodes remember the places of what they lately sent ([`super::places`]) and bring the
-//!   joined digest along; where the place is that of the row, the script only compares.
+//! - **Digests are joined by the node.** What is kept of a code binds id, recipient, channel and
+//!   purpose, and a node that checks by id knows the id only. Nodes remember the places of what
+//!   they lately sent ([`super::places`]) and bring the joined digest along. Where that place is not
+//!   the row's, the script compares nothing, spends nothing and says which it is, and the node asks
+//!   again. SHA-256 in Lua would save that second trip, at twenty times its cost for the server;
+//!   keeping the node's half of the digest in the store would hand a thief all that the pepper is
+//!   for.
 //! - **The comparison takes no constant time**, and need not: what is compared is a digest under
 //!   a pepper, whose bytes a guesser can neither choose nor predict.
 
@@ -23,7 +25,7 @@ use redis::{Cmd, Script as Source};
 /// A step: its text, and the hash that names it to the server.
 pub(super) struct Script {
     source: Source,
-    text: &'static str,
+    pub(super) text: &'static str,
     /// Whether replicas have to hear of it.
     pub(super) writes: bool,
 }
@@ -67,17 +69,21 @@ macro_rules! scripts {
 }
 
 scripts! {
-    START = true: "arguments" "log" "row" "ledger" "send" "start";
-    RESEND = true: "arguments" "log" "row" "ledger" "send" "resend";
-    CHECK = true: "arguments" "log" "row" "ledger" "sha256" "check";
-    READ = false: "arguments" "log" "row" "ledger" "read";
-    CANCEL = true: "arguments" "row" "cancel";
-    WITHDRAW = true: "arguments" "log" "row" "ledger" "withdraw";
-    FAIL = true: "arguments" "row" "fail";
-    NOTE = true: "arguments" "row" "note";
-    FALL_BACK = true: "arguments" "row" "fall_back";
-    UNLOCK = true: "arguments" "log" "ledger" "unlock";
-    CHARGE = true: "arguments" "log" "charge";
+    START = true: "clock" "log" "place" "by_recipient" "start" "lock" "refuses" "make" "keep" "started";
+    RESEND = true: "clock" "log" "place" "by_id" "known" "resend" "lock" "refuses" "renew" "keep" "renewed";
+    CHECK = true: "clock" "log" "place" "by_id" "known" "failures" "check" "lock" "compare" "told";
+    CHECK_NEWEST = true:
+        "clock" "log" "place" "by_recipient" "known" "failures" "check" "lock" "compare" "told";
+    READ = false: "clock" "place" "by_id" "known" "read" "told";
+    READ_NEWEST = false: "clock" "place" "by_recipient" "known" "read" "told";
+    CANCEL = true: "clock" "place" "by_id" "known" "cancel" "told";
+    WITHDRAW = true: "clock" "place" "by_id" "withdraw";
+    FAIL = true: "clock" "place" "by_id" "fail";
+    NOTE = true: "clock" "place" "by_id" "note";
+    FALL_BACK = true: "clock" "place" "by_id" "fall_back" "told";
+    UNLOCK = true: "clock" "failures" "unlock";
+    CHARGE = true: "clock" "log" "charge";
+    GIVE_BACK = true: "clock" "give_back";
     CLAIM = true: "arguments" "claim";
     FINISH = true: "arguments" "finish";
     NAME = true: "arguments" "name";

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::Value;
 use watchword_core::{
-    AppId, CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, Clock, CodeDigest,
-    DeliveryId, Locked, MessageKey, Note, Purpose, RecipientIndex, Refusal, ResendOutcome,
-    ResendStep, SendTerms, SourceIndex, Standing, StartOutcome, StartStep, Store, StoreError,
-    Timestamp, Turn, Verification, VerificationId, WhenPending, Withdrawal,
+    AppId, CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, Clock, DeliveryId, Locked,
+    MessageKey, Note, Purpose, RecipientIndex, Refusal, ResendOutcome, ResendStep, SendTerms,
+    SourceIndex, Standing, StartOutcome, StartStep, Store, StoreError, Timestamp, Turn,
+    Verification, VerificationId, Withdrawal,
 };
 
 use super::call::{Call, Names, Time};
+use super::calls::Calls;
 use super::places::{Place, Places};
-use super::reply::{Parts, integer, status, verification};
+use super::row::{Told, sized_purpose};
 use super::script;
 use super::servers::{Servers, Unreadable};
 
@@ -25,8 +25,7 @@ use super::servers::{Servers, Unreadable};
 /// between, another send of the same source may be refused that would have been admitted.
 pub struct RedisStore {
     pub(super) servers: Arc<Servers>,
-    pub(super) names: Names,
-    pub(super) time: Time,
+    pub(super) calls: Calls,
     pub(super) clock: Arc<dyn Clock>,
     places: Places,
 }
@@ -47,29 +46,10 @@ impl RedisStore {
     ) -> Self {
         Self {
             servers,
-            names,
-            time,
+            calls: Calls { names, time },
             clock,
             places: Places::default(),
         }
-    }
-
-    pub(super) fn call(
-        &self,
-        script: &'static script::Script,
-        key: Vec<u8>,
-        now: Timestamp,
-    ) -> Call {
-        Call::new(script, key).at(self.time, now)
-    }
-
-    pub(super) fn of_verification(
-        &self,
-        script: &'static script::Script,
-        id: VerificationId,
-        now: Timestamp,
-    ) -> Call {
-        self.call(script, self.names.verification(id), now)
     }
 
     /// Charges the source, where somebody counts it. A refusal costs nothing.
@@ -81,23 +61,21 @@ impl RedisStore {
         let Some(charge) = &terms.source else {
             return Ok(Ok(Paid::default()));
         };
-        let key = self.names.source(charge.index);
-        let call = self.call(&script::CHARGE, key, now);
-        let call = call.quotas(&charge.quotas).span(terms.horizon());
+        let call = self.calls.charge(charge, terms, now);
         let answer = self.servers.call(&call).await?;
-        let mut parts = Parts::of(answer).ok_or_else(Unreadable::error)?;
-        let mut read = || {
-            let verdict = parts.text()?;
-            if verdict != "charged" {
-                return refusal(&verdict, &mut parts).map(Err);
+        let read = || {
+            let mut told = Told::of(&answer)?;
+            if told.verdict != "charged" {
+                return refusal(told).map(Err);
             }
-            let (_, at) = (parts.moment()?, parts.moment()?);
-            let standing = match parts.maybe(integer)? {
+            let at = told.moment()?;
+            let (place, remaining, until_more) = (told.byte()?, told.four()?, told.millis()?);
+            let standing = match place.checked_sub(1) {
                 None => None,
                 Some(place) => Some(Standing {
-                    quota: *charge.quotas.get(usize::try_from(place - 1).ok()?)?,
-                    remaining: u32::try_from(parts.number()?).ok()?,
-                    until_more: Duration::from_millis(parts.number()?),
+                    quota: *charge.quotas.get(usize::from(place))?,
+                    remaining,
+                    until_more: Duration::from_millis(until_more),
                 }),
             };
             Some(Ok(Paid {
@@ -109,17 +87,21 @@ impl RedisStore {
     }
 
     /// Gives a charge of a source back.
-    async fn give_back(&self, source: SourceIndex, at: Timestamp) -> Result<(), StoreError> {
-        let key = self.names.source(source);
-        let mut command = redis::cmd("LREM");
-        command.arg(&key).arg(-1).arg(at.as_millis());
-        self.servers.run(&key, &command).await.map(drop)
+    async fn give_back(
+        &self,
+        source: SourceIndex,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let key = self.calls.names.source(source);
+        let call = self.calls.packed(&script::GIVE_BACK, key, now);
+        self.servers.call(&call.six(at.as_millis())).await.map(drop)
     }
 
     /// The recipient's part came to nothing that the source should pay for.
-    async fn refund(&self, terms: &SendTerms, paid: Paid) {
+    async fn refund(&self, terms: &SendTerms, paid: Paid, now: Timestamp) {
         if let (Some(charge), Some(at)) = (&terms.source, paid.at)
-            && let Err(error) = self.give_back(charge.index, at).await
+            && let Err(error) = self.give_back(charge.index, at, now).await
         {
             tracing::warn!(%error, "a source stays charged for a send that was refused");
         }
@@ -134,34 +116,16 @@ impl RedisStore {
             Ok(paid) => paid,
             Err(refused) => return Ok(StartOutcome::Refused(refused)),
         };
-        let (key, hash) = step.digest.parts();
-        let call = self
-            .call(&script::START, self.names.recipient(step.recipient), now)
-            .key(self.names.verification(step.id))
-            .text(step.app.as_str())
-            .text(step.recipient.as_bytes())
-            .text(step.purpose.as_str())
-            .text(step.channel.as_str())
-            .text(key.to_bytes())
-            .text(hash)
-            .number(step.max_attempts)
-            .span(step.ttl)
-            .text(step.details.as_bytes())
-            .text(match step.when_pending {
-                WhenPending::Replace => "replace",
-                WhenPending::Refuse => "refuse",
-            })
-            .terms(&step.terms, step.ttl);
+        let call = self.calls.start(&step, now);
         let answer = self.servers.call(&call).await?;
-        let mut parts = Parts::of(answer).ok_or_else(Unreadable::error)?;
-        let verdict = parts.text().unwrap_or_default();
-        if verdict == "started" {
+        let mut told = Told::of(&answer).ok_or_else(Unreadable::error)?;
+        if told.verdict == "started" {
             self.places.remember(Place::from(&step));
-            let charged = charged(&mut parts, paid).ok_or_else(Unreadable::error)?;
+            let charged = charged(&mut told, paid).ok_or_else(Unreadable::error)?;
             return Ok(StartOutcome::Started(charged));
         }
-        let refused = refusal(&verdict, &mut parts).ok_or_else(Unreadable::error)?;
-        self.refund(&step.terms, paid).await;
+        let refused = refusal(told).ok_or_else(Unreadable::error)?;
+        self.refund(&step.terms, paid, now).await;
         Ok(StartOutcome::Refused(refused))
     }
 
@@ -174,91 +138,132 @@ impl RedisStore {
             Ok(paid) => paid,
             Err(refused) => return Ok(ResendOutcome::Refused(refused)),
         };
-        let (key, hash) = step.digest.parts();
-        let call = self
-            .of_verification(&script::RESEND, step.id, now)
-            .text(step.app.as_str())
-            .text(step.channel.as_str())
-            .text(key.to_bytes())
-            .text(hash)
-            .number(step.max_attempts)
-            .span(step.ttl)
-            .text(step.details.as_bytes())
-            .terms(&step.terms, step.ttl);
+        let call = self.calls.resend(&step, now);
         let answer = self.servers.call(&call).await?;
-        let mut parts = Parts::of(answer).ok_or_else(Unreadable::error)?;
-        let outcome = match parts.text().unwrap_or_default().as_str() {
+        let mut told = Told::of(&answer).ok_or_else(Unreadable::error)?;
+        let outcome = match told.verdict {
             "renewed" => {
-                let read = charged(&mut parts, paid).zip(parts.value().and_then(verification));
+                let charged = charged(&mut told, paid);
+                let read = charged.zip(told.verification(place_of(step.id)));
                 let (charged, row) = read.ok_or_else(Unreadable::error)?;
                 self.places.remember(Place::from(&row));
                 return Ok(ResendOutcome::Renewed(charged, Box::new(row)));
             }
             "gone" => ResendOutcome::NotFound,
             "exhausted" => ResendOutcome::Exhausted,
-            verdict => {
-                let refused = refusal(verdict, &mut parts).ok_or_else(Unreadable::error)?;
-                ResendOutcome::Refused(refused)
-            }
+            _ => ResendOutcome::Refused(refusal(told).ok_or_else(Unreadable::error)?),
         };
-        self.refund(&step.terms, paid).await;
+        self.refund(&step.terms, paid, now).await;
         Ok(outcome)
     }
 
-    async fn row(&self, call: Call) -> Result<Option<Verification>, StoreError> {
-        match self.servers.call(&call).await? {
-            Value::Nil => Ok(None),
-            row => Ok(Some(verification(row).ok_or_else(Unreadable::error)?)),
+    /// Sends a check on, with the digests joined for what the server says its place is, until that
+    /// place is the row's: mostly at once. It changes with a resend over another channel and with a
+    /// new start only, so that once more is enough but for a race.
+    async fn check_placed(
+        &self,
+        step: CheckStep,
+        now: Timestamp,
+    ) -> Result<CheckOutcome, StoreError> {
+        let mut place = match &step.target {
+            CheckTarget::Id(id) => self.places.of(*id),
+            CheckTarget::Recipient(recipient, purpose) => self.places.newest(*recipient, purpose),
+        };
+        for _ in 0..PLACES_TRIED {
+            let call = self.calls.check(&step, place.as_ref(), now);
+            let answer = self.servers.call(&call).await?;
+            let told = Told::of(&answer).ok_or_else(Unreadable::error)?;
+            let at = match step.target {
+                CheckTarget::Id(id) => place_of(id),
+                CheckTarget::Recipient(recipient, _) => first_four(recipient.as_bytes()),
+            };
+            if told.verdict != "place" {
+                return checked(told, at).ok_or_else(Unreadable::error);
+            }
+            place = Some(Place::told(told, at).ok_or_else(Unreadable::error)?);
         }
+        Err(StoreError::unavailable(PlaceMoves))
+    }
+
+    async fn row(&self, call: Call, place: [u8; 4]) -> Result<Option<Verification>, StoreError> {
+        let answer = self.servers.call(&call).await?;
+        let told = Told::of(&answer).ok_or_else(Unreadable::error)?;
+        if told.verdict == "gone" {
+            return Ok(None);
+        }
+        let row = told.verification(place).ok_or_else(Unreadable::error)?;
+        Ok(Some(row))
     }
 }
 
+/// How often a check is sent whose place changes meanwhile.
+const PLACES_TRIED: usize = 5;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the verification was renewed again and again while its code was checked")]
+struct PlaceMoves;
+
+fn first_four(bytes: &[u8; 16]) -> [u8; 4] {
+    [bytes[0], bytes[1], bytes[2], bytes[3]]
+}
+
+/// What a handle and the index of its recipient begin with.
+pub(super) fn place_of(id: VerificationId) -> [u8; 4] {
+    first_four(id.as_bytes())
+}
+
 /// A refusal of a send, or of a check.
-fn refusal(verdict: &str, parts: &mut Parts) -> Option<Refusal> {
+fn refusal(mut told: Told<'_>) -> Option<Refusal> {
+    let verdict = told.verdict;
     if verdict == "live" {
         return Some(Refusal::Live);
     }
-    let wait = parts.maybe(|wait| u64::try_from(integer(wait)?).ok())?;
-    let wait = wait.map(Duration::from_millis);
+    let mut wait = || told.millis().map(Duration::from_millis);
     Some(match verdict {
-        "locked" => Refusal::Locked(Locked { retry_after: wait }),
-        "source-limit" => Refusal::SourceLimit { retry_after: wait? },
-        "recipient-limit" => Refusal::RecipientLimit { retry_after: wait? },
-        "cooldown" => Refusal::Cooldown { retry_after: wait? },
+        "locked" => Refusal::Locked(Locked {
+            retry_after: wait(),
+        }),
+        "source-limit" => Refusal::SourceLimit {
+            retry_after: wait()?,
+        },
+        "recipient-limit" => Refusal::RecipientLimit {
+            retry_after: wait()?,
+        },
+        "cooldown" => Refusal::Cooldown {
+            retry_after: wait()?,
+        },
         _ => return None,
     })
 }
 
-fn charged(parts: &mut Parts, paid: Paid) -> Option<Charged> {
+fn charged(told: &mut Told<'_>, paid: Paid) -> Option<Charged> {
     Some(Charged {
-        made_at: parts.moment()?,
-        at: parts.moment()?,
+        made_at: told.moment()?,
+        at: told.moment()?,
         source_at: paid.at,
         source_standing: paid.standing,
     })
 }
 
-fn checked(answer: Value) -> Option<CheckOutcome> {
-    let mut parts = Parts::of(answer)?;
-    Some(match parts.text()?.as_str() {
-        "approved" => CheckOutcome::Approved(Box::new(verification(parts.value()?)?)),
+fn checked(mut told: Told<'_>, place: [u8; 4]) -> Option<CheckOutcome> {
+    Some(match told.verdict {
+        "approved" => CheckOutcome::Approved(Box::new(told.verification(place)?)),
         "incorrect" => CheckOutcome::Incorrect {
-            attempts_left: u32::try_from(parts.number()?).ok()?,
+            attempts_left: told.four()?,
         },
         "exhausted" => CheckOutcome::Exhausted,
         "gone" => CheckOutcome::NotFound,
-        verdict => match refusal(verdict, &mut parts)? {
+        _ => match refusal(told)? {
             Refusal::Locked(locked) => CheckOutcome::Locked(locked),
             _ => return None,
         },
     })
 }
 
-fn canceled(answer: Value) -> Option<CancelOutcome> {
-    let mut parts = Parts::of(answer)?;
-    Some(match parts.text()?.as_str() {
-        "canceled" => CancelOutcome::Canceled(Box::new(verification(parts.value()?)?)),
-        "ended" => CancelOutcome::Ended(status(&parts.text()?)?),
+fn canceled(mut told: Told<'_>, place: [u8; 4]) -> Option<CancelOutcome> {
+    Some(match told.verdict {
+        "canceled" => CancelOutcome::Canceled(Box::new(told.verification(place)?)),
+        "ended" => CancelOutcome::Ended(told.status()?),
         "gone" => CancelOutcome::NotFound,
         _ => return None,
     })
@@ -275,35 +280,7 @@ impl Store for RedisStore {
     }
 
     async fn check(&self, step: CheckStep, now: Timestamp) -> Result<CheckOutcome, StoreError> {
-        let (key, purpose, place) = match &step.target {
-            CheckTarget::Id(id) => (self.names.verification(*id), None, self.places.of(*id)),
-            CheckTarget::Recipient(recipient, purpose) => {
-                let place = self.places.newest(*recipient, purpose);
-                (
-                    self.names.recipient(*recipient),
-                    Some(purpose.as_str()),
-                    place,
-                )
-            }
-        };
-        let call = self
-            .call(&script::CHECK, key, now)
-            .text(step.app.as_str())
-            .maybe_text(purpose)
-            .budget(Some(step.failures.unwrap_or_default()))
-            .maybe_text(place.as_ref().map(Place::bytes))
-            .number(u64::try_from(step.candidates.len()).unwrap_or(u64::MAX));
-        let call = step.candidates.iter().fold(call, |call, candidate| {
-            let joined = place
-                .as_ref()
-                .map(|place| CodeDigest::bind(candidate, place.context()));
-            let joined = joined.as_ref().map_or(&[][..], |digest| digest.parts().1);
-            call.text(candidate.key.to_bytes())
-                .text(candidate.mac())
-                .text(joined)
-        });
-        let answer = self.servers.call(&call).await?;
-        checked(answer).ok_or_else(Unreadable::error)
+        self.servers.in_time(self.check_placed(step, now)).await
     }
 
     async fn get(
@@ -312,9 +289,9 @@ impl Store for RedisStore {
         id: VerificationId,
         now: Timestamp,
     ) -> Result<Option<Verification>, StoreError> {
-        let call = self.of_verification(&script::READ, id, now);
-        self.row(call.text(app.as_str()).maybe_text(None::<&str>))
-            .await
+        let call = self.calls.of_verification(&script::READ, id, now);
+        let call = call.text("").text("").text(app.as_str());
+        self.row(call, place_of(id)).await
     }
 
     async fn newest(
@@ -324,9 +301,14 @@ impl Store for RedisStore {
         purpose: &Purpose,
         now: Timestamp,
     ) -> Result<Option<Verification>, StoreError> {
-        let call = self.call(&script::READ, self.names.recipient(recipient), now);
-        let call = call.text(app.as_str()).maybe_text(Some(purpose.as_str()));
-        self.row(call).await
+        let call = self
+            .calls
+            .of_recipient(&script::READ_NEWEST, recipient, now);
+        let call = call
+            .text(sized_purpose(purpose))
+            .text("")
+            .text(app.as_str());
+        self.row(call, first_four(recipient.as_bytes())).await
     }
 
     async fn cancel(
@@ -335,28 +317,31 @@ impl Store for RedisStore {
         id: VerificationId,
         now: Timestamp,
     ) -> Result<CancelOutcome, StoreError> {
-        let call = self.of_verification(&script::CANCEL, id, now);
-        let answer = self.servers.call(&call.text(app.as_str())).await?;
-        canceled(answer).ok_or_else(Unreadable::error)
+        let call = self.calls.of_verification(&script::CANCEL, id, now);
+        let call = call.text("").text("").text(app.as_str());
+        let answer = self.servers.call(&call).await?;
+        let canceled = Told::of(&answer).and_then(|told| canceled(told, place_of(id)));
+        canceled.ok_or_else(Unreadable::error)
     }
 
     async fn withdraw(&self, step: Withdrawal, now: Timestamp) -> Result<(), StoreError> {
         self.servers
             .in_time(async {
                 if let (Some(source), Some(at)) = (step.source, step.charged.source_at) {
-                    self.give_back(source, at).await?;
+                    self.give_back(source, at, now).await?;
                 }
                 let call = self
+                    .calls
                     .of_verification(&script::WITHDRAW, step.id, now)
-                    .moment(step.charged.at)
-                    .text(if step.ends { "ends" } else { "goes on" });
+                    .six(step.charged.at.as_millis())
+                    .byte(step.ends.into());
                 self.servers.call(&call).await.map(drop)
             })
             .await
     }
 
     async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
-        let call = self.of_verification(&script::FAIL, id, now);
+        let call = self.calls.of_verification(&script::FAIL, id, now);
         self.servers.call(&call).await.map(drop)
     }
 
@@ -396,10 +381,12 @@ impl Store for RedisStore {
     }
 
     async fn unlock(&self, recipient: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {
-        let call = self.call(&script::UNLOCK, self.names.recipient(recipient), now);
+        let call = self
+            .calls
+            .packed(&script::UNLOCK, self.calls.names.failures(recipient), now);
         let answer = self.servers.call(&call).await?;
-        let held = integer(&answer).ok_or_else(Unreadable::error)?;
-        Ok(held == 1)
+        let told = Told::of(&answer).ok_or_else(Unreadable::error)?;
+        Ok(told.verdict == "held")
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -1,16 +1,15 @@
--- KEYS: the verification.
-local key, app = KEYS[1], text()
-local row = load_row(key)
-if not row or row[APP] ~= app or forgotten(row) then
-  return {'gone'}
+-- KEYS: the place. ARGV: clock · id (12 bytes); nothing; nothing; the app.
+if not known then
+  return 'gone '
 end
-if finish(row, 'canceled') then
-  save_row(key, row)
+if row[STATUS] == PENDING and now < row[EXPIRES] then
+  row[STATUS], row[ENDED] = CANCELED, now
+  call('SETRANGE', key, at - 1, build(HEAD, unpack(row)))
 end
-local status = status_of(row)
-if status == 'canceled' then
-  return {'canceled', told(key, row)}
-elseif status == 'expired' or status == 'superseded' then
-  return {'gone'}
+local status = row[STATUS]
+if status == PENDING or status == EXPIRED or status == SUPERSEDED then
+  return 'gone '
+elseif status ~= CANCELED then
+  return 'ended ' .. string.char(status)
 end
-return {'ended', status}
+local verdict, head = 'canceled ', build(HEAD, unpack(row))

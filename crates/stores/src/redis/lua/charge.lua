@@ -1,33 +1,25 @@
--- KEYS: the log of a source, a list of moments. It may be long, so it is not read as a whole.
-local key = KEYS[1]
-local limits, horizon = quotas(), number()
-local size = redis.call('LLEN', key)
-local function at(place)
-  return tonumber(redis.call('LINDEX', key, place - 1))
-end
-local refused = wait(size, at, limits)
+-- KEYS: the log of a source.
+-- ARGV: clock · how long sends are remembered (6 bytes) · quotas.
+local log, horizon = call('GET', KEYS[1]) or '', parse('>I6', ARGV[1], 8)
+local refused = wait(log, 14)
 if refused then
-  return {'source-limit', refused}
+  return build('>c13I6', 'source-limit ', refused)
 end
-while size > 0 and at(1) + horizon <= now do
-  redis.call('LPOP', key)
-  size = size - 1
-end
-local moment = as_of(size, at)
-redis.call('RPUSH', key, moment)
-redis.call('PEXPIRE', key, life(moment + horizon))
-size = size + 1
+local present
+log, present = counted(log, horizon)
+call('SET', KEYS[1], log, 'PX', present - now + horizon + GRACE)
 
 -- How the log stands with the tightest of its quotas: which, how many it admits, how long until
 -- it admits more.
-local tightest, fewest, until_more = false, false, false
-for place, limit in ipairs(limits) do
-  local max, window = limit[1], limit[2]
+local size, tightest, fewest, until_more = #log / 6, 0, nil, 0
+local max, window, at = nil, nil, 15
+for quota = 1, string.byte(ARGV[1], 14) do
+  max, window, at = parse('>I4I6', ARGV[1], at)
   -- The first entry inside the window, by halving.
   local low, high = 1, size
   while low < high do
     local middle = math.floor((low + high) / 2)
-    if at(middle) + window > moment then
+    if parse('>I6', log, 6 * middle - 5) + window > present then
       high = middle
     else
       low = middle + 1
@@ -35,7 +27,7 @@ for place, limit in ipairs(limits) do
   end
   local left = math.max(max - (size - low + 1), 0)
   if not fewest or left < fewest then
-    tightest, fewest, until_more = place, left, at(low) + window - now
+    tightest, fewest, until_more = quota, left, parse('>I6', log, 6 * low - 5) + window - now
   end
 end
-return {'charged', now, moment, tightest, fewest, until_more}
+return build('>c8I6BI4I6', 'charged ', present, tightest, fewest or 0, until_more)

@@ -1,7 +1,6 @@
--- KEYS: the verification.
-local key = KEYS[1]
-local row = load_row(key)
-if row and finish(row, 'failed') then
-  save_row(key, row)
+-- KEYS: the place. ARGV: clock · id (12 bytes).
+if row and row[STATUS] == PENDING and now < row[EXPIRES] then
+  row[STATUS], row[ENDED] = FAILED, now
+  call('SETRANGE', key, at - 1, build(HEAD, unpack(row)))
 end
-return true
+return 'done '

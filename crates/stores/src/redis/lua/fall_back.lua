@@ -1,15 +1,15 @@
--- KEYS: the verification. Takes the turn of the next channel if its time has come and the code
--- lives; or only says when it comes.
-local key, only_look = KEYS[1], text() == 'look'
-local row = load_row(key)
-local due = row and row[NEXT] and status_of(row) == 'pending' and row[DUE]
-if only_look then
-  return due
+-- KEYS: the place. Takes the turn of the next channel if its time has come and the code lives; or
+-- only says when it comes. ARGV: clock · id (12 bytes) · whether this only looks (1).
+local live = row and row[STATUS] == PENDING and now < row[EXPIRES]
+if not live or row[NEXT] == 0 or row[DUE] == 0 then
+  return 'none '
 end
-if not due or due > now then
-  return false
+local turn, due = row[NEXT], row[DUE]
+if string.byte(ARGV[1], rest) == 1 then
+  return build('>c4I6', 'due ', due)
+elseif due > now then
+  return 'none '
 end
-local turn = row[NEXT]
-row[NEXT], row[DUE] = false, false
-save_row(key, row)
-return {turn, told(key, row), due}
+row[NEXT], row[DUE] = 0, 0
+local verdict, head = build('>c5I6H', 'turn ', due, turn), build(HEAD, unpack(row))
+call('SETRANGE', key, at - 1, head)

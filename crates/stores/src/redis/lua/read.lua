@@ -1,15 +1,7 @@
--- KEYS: the verification, or the ledger of the recipient.
-local key = KEYS[1]
-local app, purpose = text(), maybe_text()
-if purpose then
-  local slot = slot_of(load_ledger(key), purpose)
-  if not slot then
-    return false
-  end
-  key = beside(key, 'v', slot[SLOT_ID])
+-- KEYS: the place.
+-- ARGV: clock · the rest of the id or of the recipient (12 bytes); the size of the purpose (2) and
+-- the purpose, of a recipient; nothing; the app.
+if not known then
+  return 'gone '
 end
-local row = load_row(key)
-if not row or row[APP] ~= app or forgotten(row) then
-  return false
-end
-return told(key, row)
+local verdict, head = 'row ', sub(place, at, at + HEAD_SIZE - 1)

@@ -1,31 +1,25 @@
--- KEYS: the verification.
-local key = KEYS[1]
-local app, channel = text(), text()
-local key_id, hash, attempts, ttl, details = text(), text(), number(), number(), text()
-local paid = terms()
-
-local row = load_row(key)
-if not row or row[APP] ~= app or forgotten(row) then
-  return {'gone'}
+-- KEYS: the place.
+-- ARGV: clock · id (12 bytes) · whether a quota admits nothing (1) · attempts (4) · life (6) ·
+-- cooldown (6) · how long sends are remembered (6) · how long this one is the newest of its
+-- purpose (6) · the budget of failures · the limits; channel, key, digest and details, as the body of
+-- a row has them; nothing; the app.
+if not known then
+  return 'gone '
 end
-local status = status_of(row)
-if status ~= 'pending' then
-  return {status == 'exhausted' and status or 'gone'}
+if row[STATUS] ~= PENDING or now >= row[EXPIRES] then
+  return row[STATUS] == EXHAUSTED and 'exhausted ' or 'gone '
 end
-local ledger_key = beside(key, 'r', row[RECIPIENT])
-local ledger = load_ledger(ledger_key)
-local refused = refuses(ledger, row[PURPOSE], paid)
-if refused then
-  return refused
+local barred, attempts, ttl, cooldown, span, memory, budget = parse('>BI4I6I6I6I6', ARGV[1], rest)
+local purpose, app_at = parse('>Hc0', place, row[BODY])
+local size, recipient, horizon = parse('>I3c12I6', place, record)
+local sends = sub(place, record + RECORD_SIZE, record + before_rows - 1)
+local failures = row[KIND] ~= NOBODYS
+  and call('GET', sub(key, 1, -4) .. 'f' .. sub(key, -2) .. recipient)
+local newest, old_at = nil, record + before_rows
+while old_at < record + size do
+  newest = {parse(HEAD, place, old_at)}
+  if newest[KIND] == NEWEST and parse('>Hc0', place, newest[BODY]) == purpose then
+    break
+  end
+  newest, old_at = nil, old_at + newest[SIZE]
 end
-local at = now
-if row[ADDRESSED] then
-  at = count_send(ledger, row[PURPOSE], id_of(key), paid)
-  save_ledger(ledger_key, ledger)
-end
-row[CHANNEL], row[KEY], row[HASH], row[DETAILS] = channel, key_id, hash, details
-row[LEFT], row[SENT], row[EXPIRES] = attempts, now, now + ttl
--- From now on its deliveries carry a fresh code.
-row[OUTDATED], row[NEXT], row[DUE] = #row[DELIVERIES], false, false
-save_row(key, row)
-return {'renewed', now, at, told(key, row)}

@@ -1,37 +1,16 @@
--- KEYS: the ledger of the recipient, the new verification.
-local ledger_key, key = KEYS[1], KEYS[2]
-local row = {
-  text(), text(), false, text(), text(), 'pending', text(), text(), number(),
-  now, now, now + number(), false, text(), {}, 0, false, false,
-}
-local keeps_pending = text() == 'refuse'
-local paid = terms()
-row[ADDRESSED] = paid.budget and true or false
-
-local ledger = load_ledger(ledger_key)
-local slot = slot_of(ledger, row[PURPOSE])
-local old_key = slot and beside(key, 'v', slot[SLOT_ID])
-local old = old_key and load_row(old_key)
-if old and status_of(old) == 'pending' and keeps_pending then
-  return {'live'}
+-- KEYS: the place, the failures of the recipient.
+-- ARGV: clock · recipient (12 bytes) · id (12) · whether there is one (1) · whether a live one
+-- stays (1) · whether a quota admits nothing (1) · attempts (4) · life (6) · cooldown (6) · how long
+-- sends are remembered (6) · how long this one is the newest of its purpose (6) · the budget of
+-- failures · the limits; the body of the row.
+local id, addressed, keeps_pending, barred, attempts, ttl, cooldown, span, memory, budget =
+  parse('>c12BBBI4I6I6I6I6', ARGV[1], rest)
+local recipient, sends, horizon, newest, old_at = whose, '', 0, row, at
+if record then
+  horizon = parse('>I6', place, record + 15)
+  sends = sub(place, record + RECORD_SIZE, record + before_rows - 1)
 end
-local refused = refuses(ledger, row[PURPOSE], paid)
-if refused then
-  return refused
+if row and keeps_pending == 1 and row[STATUS] == PENDING and now < row[EXPIRES] then
+  return 'live '
 end
-if old then
-  if finish(old, 'superseded') then
-    save_row(old_key, old)
-  elseif old[STATUS] == 'pending' then
-    -- Its life is over. Said for good, so that no clock that steps back revives it.
-    old[STATUS] = 'expired'
-    save_row(old_key, old)
-  end
-end
-local at = now
-if row[ADDRESSED] then
-  at = count_send(ledger, row[PURPOSE], id_of(key), paid)
-  save_ledger(ledger_key, ledger)
-end
-save_row(key, row)
-return {'started', now, at}
+local failures = addressed == 1 and call('GET', KEYS[2])

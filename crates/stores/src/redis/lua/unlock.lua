@@ -1,10 +1,9 @@
--- KEYS: the ledger of the recipient.
-local key = KEYS[1]
-local ledger = load_ledger(key)
-local last = newest(ledger[FAILURES])
-local held = ledger[LOCKED] or ledger[IN_A_ROW] > 0 or (last and last + DAY > now)
-if held or last then
-  ledger[FAILURES], ledger[IN_A_ROW], ledger[LOCKED] = {}, 0, false
-  save_ledger(key, ledger)
+-- KEYS: the failures of the recipient. ARGV: clock.
+local failures = call('GET', KEYS[1])
+if not failures then
+  return 'none '
 end
-return held and 1 or 0
+call('DEL', KEYS[1])
+local locked, in_a_row = parse('>BI4', failures)
+local recently = parse('>I6', failures, #failures - 5) + DAY > now
+return (locked == 1 or in_a_row > 0 or recently) and 'held ' or 'none '

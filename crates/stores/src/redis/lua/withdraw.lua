@@ -1,28 +1,24 @@
--- KEYS: the verification. Gives a send back that no provider could be reached for: its place in
--- the window, and the cooldown it began.
-local key = KEYS[1]
-local at, ends = maybe_number(), text() == 'ends'
-local row = load_row(key)
+-- KEYS: the place. Gives a send back that no provider could be reached for: its moment in the
+-- window, and the cooldown it began. ARGV: clock · id (12 bytes) · when it began to count (6) ·
+-- whether the verification ends with it (1).
 if not row then
-  return false
+  return 'gone '
 end
-local ledger_key = beside(key, 'r', row[RECIPIENT])
-local ledger = at and load_ledger(ledger_key)
-if ledger then
-  local sends = ledger[SENDS]
-  for place = #sends, 1, -1 do
-    if sends[place] == at then
-      table.remove(sends, place)
-      break
-    end
+local counted_at, ends = parse('>I6B', ARGV[1], rest)
+if row[KIND] == NEWEST and row[SLOT_SENT] == counted_at then
+  row[SLOT_SENT] = 0
+end
+if ends == 1 and row[STATUS] == PENDING and now < row[EXPIRES] then
+  row[STATUS], row[ENDED] = FAILED, now
+end
+call('SETRANGE', key, at - 1, build(HEAD, unpack(row)))
+local size, recipient, horizon, count = parse(RECORD, place, record)
+for entry = record + before_rows - 6, record + RECORD_SIZE, -6 do
+  if parse('>I6', place, entry) == counted_at then
+    place = call('GET', key)
+    call('SET', key, sub(place, 1, record - 1) .. build(RECORD, size - 6, recipient, horizon, count - 1)
+      .. sub(place, record + RECORD_SIZE, entry - 1) .. sub(place, entry + 6), 'KEEPTTL')
+    break
   end
-  local slot = slot_of(ledger, row[PURPOSE])
-  if slot and slot[SLOT_ID] == id_of(key) and slot[SLOT_SENT] == at then
-    slot[SLOT_SENT] = false
-  end
-  save_ledger(ledger_key, ledger)
 end
-if ends and finish(row, 'failed') then
-  save_row(key, row)
-end
-return true
+return 'done '

@@ -1,0 +1,13 @@
+-- The row with a fresh code.
+local counted_at, replaced, new = now, at, row
+if row[KIND] ~= NOBODYS then
+  sends, counted_at = counted(sends, span)
+  horizon = span > horizon and span or horizon
+  row[KIND], row[SLOT_SENT], row[SLOT_UNTIL] = NEWEST, counted_at, counted_at + memory
+end
+row[LEFT], row[SENT], row[EXPIRES] = attempts, now, now + ttl
+-- From now on its deliveries carry a fresh code.
+row[OUTDATED], row[NEXT], row[DUE] = row[COUNT], 0, 0
+local body = sub(place, row[BODY], app_at + string.byte(place, app_at)) .. ARGV[2]
+local deliveries = sub(place, row[BODY] + row[BODY_SIZE], at + row[SIZE] - 1)
+row[BODY_SIZE], body = #body, body .. deliveries
