@@ -80,6 +80,20 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// Replaces NUL in texts: not every store keeps one, and no provider has a reason to send it.
+    pub fn drop_nul(&mut self) {
+        let texts = [
+            Some(&mut self.provider),
+            self.message_id.as_mut(),
+            self.error.as_mut(),
+        ];
+        for text in texts.into_iter().flatten() {
+            if text.contains('\0') {
+                *text = text.replace('\0', "\u{fffd}");
+            }
+        }
+    }
+
     /// Takes in what is newly known of the same delivery; whether that moved it forward.
     pub fn advance(&mut self, newer: &Self) -> bool {
         // A provider speaks for its own hand-overs only.

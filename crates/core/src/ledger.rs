@@ -161,17 +161,28 @@ impl RecipientLedger {
     /// than `horizon`.
     #[must_use]
     pub fn is_idle(&self, horizon: Duration, now: Timestamp) -> bool {
-        let past = |log: &SlidingLog, memory| {
-            log.moments()
-                .last()
-                .is_none_or(|newest| newest.plus(memory) <= now)
+        self.idle_from(horizon).is_some_and(|end| end <= now)
+    }
+
+    /// From when on nothing in here can matter any more, where no limit looks further back than
+    /// `horizon`; `None` while it is locked.
+    #[must_use]
+    pub fn idle_from(&self, horizon: Duration) -> Option<Timestamp> {
+        if self.locked {
+            return None;
+        }
+        let until = |log: &SlidingLog, memory| {
+            let newest = log.moments().last();
+            newest.map_or_else(Timestamp::default, |newest| newest.plus(memory))
         };
-        let row_matters = self.row > 0 && !past(&self.failures, ROW_MEMORY);
-        !self.locked
-            && !row_matters
-            && past(&self.failures, FailureBudget::HORIZON)
-            && past(&self.sends, horizon)
-            && self.slots.iter().all(|slot| slot.until <= now)
+        let failures = if self.row > 0 {
+            ROW_MEMORY
+        } else {
+            FailureBudget::HORIZON
+        };
+        let logs = until(&self.failures, failures).max(until(&self.sends, horizon));
+        let slots = self.slots.iter().map(|slot| slot.until);
+        Some(slots.fold(logs, Timestamp::max))
     }
 
     /// Sends that these quotas still admit, the fewest over all of them.

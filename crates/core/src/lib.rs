@@ -28,6 +28,7 @@ mod limit;
 pub mod memory;
 mod message;
 mod messenger;
+pub mod moving;
 mod odds;
 mod policy;
 mod purpose;

@@ -108,6 +108,15 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
+    /// A copy into it was begun and not finished.
+    #[error(
+        "a copy into {storage} was not finished, and it holds a part only; run `watchword store \
+         copy` again"
+    )]
+    HalfCopied {
+        /// The storage.
+        storage: String,
+    },
     /// The PostgreSQL database cannot be used.
     #[error("{database} cannot be used: {source}")]
     Postgres {

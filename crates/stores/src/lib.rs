@@ -17,6 +17,7 @@ mod api_keys;
 pub mod bare;
 mod error;
 mod fallback;
+mod moving;
 mod open;
 mod postgres;
 mod redis;
@@ -29,6 +30,7 @@ mod worker;
 pub use api_keys::MemoryApiKeys;
 pub use error::OpenError;
 pub use fallback::{LocalFallback, Watch};
+pub use moving::{Move, MoveAccounts, MoveError, Moved, copy, keeps_accounts};
 pub use open::{OpenOptions, Opened, look, open, open_accounts, open_api_keys};
 pub use postgres::{
     InvalidPostgresUrl, PostgresAccounts, PostgresApiKeys, PostgresError, PostgresStore,

@@ -9,11 +9,13 @@ use tokio::task::spawn_blocking;
 use watchword_core::account::{AccountStore, MemoryAccounts};
 use watchword_core::keys::KeyRing;
 use watchword_core::memory::{MemoryStore, NoJournal};
+use watchword_core::moving::Rows;
 use watchword_core::{ApiKeyStore, Clock, ReplayStore, Store};
 
 use crate::api_keys::MemoryApiKeys;
 use crate::error::OpenError;
 use crate::fallback::{LocalFallback, Watch};
+use crate::moving::{Part, admit};
 use crate::postgres::{Postgres, PostgresAccounts, PostgresApiKeys};
 use crate::redis::{NoAccounts, RedisApiKeys, RedisStorage, Time};
 use crate::sqlite::{Checkpoints, Embedded, Settings, SqliteAccounts, SqliteApiKeys};
@@ -66,6 +68,9 @@ pub struct Opened {
     pub api_keys: Arc<dyn ApiKeyStore>,
     /// Accounts.
     pub accounts: Arc<dyn AccountStore>,
+    /// What the store and the idempotency keys hold, row by row, for moving it elsewhere; nothing
+    /// where a local store may stand in.
+    pub rows: Option<Arc<dyn Rows>>,
     /// Figures for metrics.
     pub stats: StatsReader,
     background: Background,
@@ -124,6 +129,7 @@ async fn open_with_fallback(
         replays: Arc::clone(&fallback) as Arc<dyn ReplayStore>,
         api_keys: Arc::clone(&primary.api_keys),
         accounts: Arc::clone(&primary.accounts),
+        rows: None,
         stats: StatsReader::new(move || Stats {
             degraded: watched.is_away(),
             ..local()
@@ -133,6 +139,21 @@ async fn open_with_fallback(
 }
 
 async fn open_plain(url: &StorageUrl, options: OpenOptions) -> Result<Opened, OpenError> {
+    let opened = open_as_it_is(url, options).await?;
+    // Only now, so that nobody else is there. What is wrong with the storage itself comes first.
+    admit(Part::Store, url).await?;
+    admit_to_accounts(url).await?;
+    Ok(opened)
+}
+
+async fn admit_to_accounts(url: &StorageUrl) -> Result<(), OpenError> {
+    match url {
+        StorageUrl::Sqlite(_) | StorageUrl::Postgres(_) => admit(Part::Accounts, url).await,
+        StorageUrl::Memory | StorageUrl::Redis(_) => Ok(()),
+    }
+}
+
+async fn open_as_it_is(url: &StorageUrl, options: OpenOptions) -> Result<Opened, OpenError> {
     match url {
         StorageUrl::Memory => open_memory(&options),
         StorageUrl::Sqlite(path) => {
@@ -159,6 +180,7 @@ async fn open_plain(url: &StorageUrl, options: OpenOptions) -> Result<Opened, Op
                 replays: embedded.replays(),
                 api_keys: Arc::new(api_keys),
                 accounts: Arc::new(accounts),
+                rows: Some(embedded.memory()),
                 stats: StatsReader::new(embedded.stats()),
                 background: Background::Embedded(Box::new(embedded)),
             })
@@ -168,9 +190,10 @@ async fn open_plain(url: &StorageUrl, options: OpenOptions) -> Result<Opened, Op
             let store = postgres.store();
             Ok(Opened {
                 store: Arc::clone(&store) as Arc<dyn Store>,
-                replays: store,
+                replays: Arc::clone(&store) as Arc<dyn ReplayStore>,
                 api_keys: postgres.api_keys(),
                 accounts: postgres.accounts(),
+                rows: Some(store),
                 stats: StatsReader::new(postgres.stats()),
                 background: Background::Postgres(postgres),
             })
@@ -183,6 +206,7 @@ async fn open_plain(url: &StorageUrl, options: OpenOptions) -> Result<Opened, Op
                 replays: redis.replays(),
                 api_keys: redis.api_keys(),
                 accounts: Arc::new(NoAccounts),
+                rows: None,
                 // The server has figures of its own.
                 stats: StatsReader::new(Stats::default),
                 background: Background::Redis(redis),
@@ -206,9 +230,10 @@ fn open_memory(options: &OpenOptions) -> Result<Opened, OpenError> {
     });
     Ok(Opened {
         store: Arc::clone(&store) as Arc<dyn Store>,
-        replays: store,
+        replays: Arc::clone(&store) as Arc<dyn ReplayStore>,
         api_keys: Arc::new(MemoryApiKeys::default()),
         accounts: Arc::new(MemoryAccounts::default()),
+        rows: Some(store),
         stats,
         background: Background::Memory(sweeper),
     })
@@ -220,6 +245,7 @@ fn open_memory(options: &OpenOptions) -> Result<Opened, OpenError> {
 /// # Errors
 /// [`OpenError`], whose text says what to do.
 pub async fn open_accounts(url: &StorageUrl) -> Result<Arc<dyn AccountStore>, OpenError> {
+    admit_to_accounts(url).await?;
     let path = match url {
         StorageUrl::Memory => return Ok(Arc::new(MemoryAccounts::default())),
         StorageUrl::Sqlite(path) => path.clone(),
@@ -241,6 +267,7 @@ pub async fn open_accounts(url: &StorageUrl) -> Result<Arc<dyn AccountStore>, Op
 /// # Errors
 /// [`OpenError`], whose text says what to do.
 pub async fn open_api_keys(url: &StorageUrl) -> Result<Option<Arc<dyn ApiKeyStore>>, OpenError> {
+    admit(Part::Store, url).await?;
     Ok(match url {
         StorageUrl::Memory => None,
         StorageUrl::Sqlite(path) => Some(Arc::new(SqliteApiKeys::open(path)?)),

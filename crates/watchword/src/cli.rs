@@ -43,6 +43,9 @@ pub(crate) enum Command {
     Unlock(Unlock),
     /// Bring the database to the schema of this release, with the server stopped
     Migrate(File),
+    /// Move what is kept, with the servers stopped
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Print the OpenAPI document
     Openapi,
     /// Print the completions of a shell
@@ -177,6 +180,32 @@ pub(crate) enum ApiKeyCommand {
         #[command(flatten)]
         store: KeyStore,
     },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Copy everything that one storage keeps into another one, and count both sides. Stop every
+    /// server first. It may be run again, also after it was interrupted
+    Copy(StoreCopy),
+}
+
+#[derive(Args)]
+pub(crate) struct StoreCopy {
+    /// The storage that was used until now, as in storage.url, or env:NAME for the URL in that
+    /// environment variable. It is only read
+    pub(crate) from: String,
+    /// The storage to be used from now on: empty, or what an earlier copy left. The same forms
+    pub(crate) to: String,
+    /// Where accounts are [default: FROM, if that is SQL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) accounts_from: Option<String>,
+    /// Where accounts shall be; the same as --accounts-from if they stay [default: TO, if that is
+    /// SQL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) accounts_to: Option<String>,
+    /// The configuration is asked for the secret keys only
+    #[command(flatten)]
+    pub(crate) file: File,
 }
 
 /// Which server to talk to, and as whom.

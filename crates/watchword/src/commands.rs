@@ -7,6 +7,7 @@ mod doctor;
 mod healthcheck;
 mod inspect;
 mod serve;
+mod store;
 mod trial;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(args) => client::check(&args),
         Command::Unlock(args) => client::unlock(&args),
         Command::Migrate(file) => serve::migrate(&file),
+        Command::Store(command) => store::run(command),
         Command::Openapi => say(&watchword_http::openapi_json()),
         Command::Completions { shell } => completions(shell),
         Command::Version => say(concat!("watchword ", env!("CARGO_PKG_VERSION"))),

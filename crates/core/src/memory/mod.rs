@@ -9,12 +9,16 @@ mod journal;
 mod names;
 mod record;
 mod replays;
+mod rows;
 mod sends;
 mod shard;
 mod standby;
 mod store;
 
 pub use journal::{Journal, NoJournal};
+pub use names::NamedMessage;
 pub use record::{CorruptRecord, FORMAT, Lane};
+pub use replays::ReplayEntry;
+pub(crate) use rows::write;
 pub use standby::{Counted, CountedRecipient, Elsewhere};
 pub use store::{MemoryStore, SHARDS};

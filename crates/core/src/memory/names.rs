@@ -14,10 +14,13 @@ const PARTS: usize = 64;
 
 /// Which hand-over a name stands for, and until when anybody cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NamedMessage {
-    pub(super) verification: VerificationId,
-    pub(super) delivery: DeliveryId,
-    pub(super) until: Timestamp,
+pub struct NamedMessage {
+    /// The verification that was handed over.
+    pub verification: VerificationId,
+    /// The hand-over.
+    pub delivery: DeliveryId,
+    /// Until when its name is remembered.
+    pub until: Timestamp,
 }
 
 pub(super) struct Names(Box<[Mutex<HashMap<MessageKey, NamedMessage>>]>);

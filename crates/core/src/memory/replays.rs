@@ -17,10 +17,13 @@ const PARTS: usize = 64;
 
 /// One idempotency key. Without an answer its request is still running.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ReplayEntry {
-    pub(super) fingerprint: [u8; 32],
-    pub(super) answer: Option<Sealed>,
-    pub(super) until: Timestamp,
+pub struct ReplayEntry {
+    /// Of the request that came with it.
+    pub fingerprint: [u8; 32],
+    /// The answer, once there is one.
+    pub answer: Option<Sealed>,
+    /// From when on the key is free again.
+    pub until: Timestamp,
 }
 
 #[derive(Default)]

@@ -21,10 +21,10 @@ use crate::error::OpenError;
 
 /// Keeps accounts in a PostgreSQL database, for all nodes.
 pub struct PostgresAccounts {
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
 }
 
-const COLUMNS: &str = "a.id, a.app, a.email_status, a.created_at, a.key_id, a.sealed, a.kinds, a.key_ids, a.positions";
+pub(super) const COLUMNS: &str = "a.id, a.app, a.email_status, a.created_at, a.key_id, a.sealed, a.kinds, a.key_ids, a.positions";
 
 /// Identifiers, side by side.
 struct Identifiers<'a> {
@@ -153,7 +153,7 @@ impl AccountStore for PostgresAccounts {
     }
 }
 
-fn record(row: &Row) -> Result<AccountRecord, PostgresError> {
+pub(super) fn record(row: &Row) -> Result<AccountRecord, PostgresError> {
     let key = |number: i32| KeyId::from_bytes(number.to_be_bytes());
     let (kinds, keys, positions): (Vec<&str>, Vec<i32>, Vec<Uuid>) =
         (read(row, 6)?, read(row, 7)?, read(row, 8)?);

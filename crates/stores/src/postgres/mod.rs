@@ -1,8 +1,11 @@
 //! The PostgreSQL store: every step one function call, in one transaction, in one round trip.
 
+mod account_rows;
 mod accounts;
 mod api_keys;
 mod error;
+mod marks;
+mod moving;
 mod pool;
 mod replays;
 mod rows;
@@ -23,6 +26,7 @@ use watchword_core::keys::KeyRing;
 pub use self::accounts::PostgresAccounts;
 pub use self::api_keys::PostgresApiKeys;
 pub use self::error::PostgresError;
+pub(crate) use self::marks::{clear, mark, put_mark};
 use self::pool::Pool;
 pub use self::store::{PostgresStore, PostgresTime};
 pub use self::url::{InvalidPostgresUrl, PostgresUrl};

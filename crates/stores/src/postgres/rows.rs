@@ -150,16 +150,8 @@ fn deliveries(json: &str) -> Result<Vec<Delivery>, PostgresError> {
 
 /// As JSON. PostgreSQL keeps no NUL in a text, and no provider has a reason to send one.
 pub(crate) fn deliveries_json(all: &[Delivery]) -> String {
-    let plain = |text: &String| text.replace('\0', "\u{fffd}");
-    let all: Vec<Delivery> = all
-        .iter()
-        .map(|delivery| Delivery {
-            provider: plain(&delivery.provider),
-            message_id: delivery.message_id.as_ref().map(plain),
-            error: delivery.error.as_ref().map(plain),
-            ..delivery.clone()
-        })
-        .collect();
+    let mut all = all.to_vec();
+    all.iter_mut().for_each(Delivery::drop_nul);
     // Names, numbers and texts always have a form in JSON.
     serde_json::to_string(&all).unwrap_or_else(|_| "[]".to_owned())
 }

@@ -43,7 +43,7 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(6296441724343906162)";
 /// A server that only has to be asked answers sooner.
 const LOOK: Duration = Duration::from_secs(10);
 /// Nobody waits longer for somebody else's migration.
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The oldest server that has all that the functions use.
 const OLDEST: i32 = 140_000;

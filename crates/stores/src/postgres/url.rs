@@ -85,8 +85,18 @@ const WITHOUT_MEANING: [&str; 4] = [
 impl PostgresUrl {
     /// How many connections are held at most, unless `pool_size` says otherwise.
     pub const POOL_SIZE: usize = 16;
+    /// How long a step of a copy may take, in which nobody waits for one row.
+    const PATIENCE: Duration = Duration::from_mins(2);
     /// How long a step may take altogether, unless `step_timeout` says otherwise, in milliseconds.
     pub const STEP_TIMEOUT: Duration = Duration::from_millis(1800);
+
+    /// The same database, for long steps.
+    pub(crate) fn patient(&self) -> Self {
+        Self {
+            step_timeout: self.step_timeout.max(Self::PATIENCE),
+            ..self.clone()
+        }
+    }
 
     /// Reads `postgres://…` or `postgresql://…`, as libpq and the pages of hosted databases write
     /// it; a driver's name behind a plus sign (`postgresql+asyncpg://`) is left out of account.

@@ -256,6 +256,11 @@ impl Names {
         format!("{}:{{api-keys}}:version", self.namespace).into_bytes()
     }
 
+    /// What is said of a copy into the namespace.
+    pub(super) fn copy(&self) -> Vec<u8> {
+        format!("{}:{{copy}}", self.namespace).into_bytes()
+    }
+
     pub(super) fn secrets(&self) -> Vec<u8> {
         format!("{}:{{secrets}}", self.namespace).into_bytes()
     }

@@ -10,6 +10,7 @@ mod call;
 mod calls;
 mod fallbacks;
 mod inspect;
+mod marks;
 mod no_accounts;
 mod places;
 mod pulse;
@@ -32,6 +33,7 @@ use watchword_core::{Clock, ReplayStore, Store};
 
 pub use api_keys::RedisApiKeys;
 pub use call::Time;
+pub(crate) use marks::{mark, put_mark};
 pub(crate) use no_accounts::NoAccounts;
 pub use refused::RedisRefused;
 pub use store::RedisStore;

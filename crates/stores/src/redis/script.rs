@@ -95,4 +95,5 @@ scripts! {
     ADD_API_KEY = true: "add_api_key";
     REVOKE_API_KEY = true: "arguments" "revoke_api_key";
     REMEMBER_KEYS = true: "remember_keys";
+    MARK = true: "mark";
 }

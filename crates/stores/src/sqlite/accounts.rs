@@ -17,7 +17,7 @@ use super::file::DatabaseFile;
 use super::schema;
 use crate::error::OpenError;
 
-const COLUMNS: &str = "id, app, email_status, created_at, key_id, sealed";
+pub(super) const COLUMNS: &str = "id, app, email_status, created_at, key_id, sealed";
 
 /// Keeps accounts in a database file, of which other tables may be served at the same time.
 pub struct SqliteAccounts {
@@ -61,7 +61,7 @@ impl SqliteAccounts {
     }
 
     /// Reads off the runtime's threads.
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -74,7 +74,7 @@ impl SqliteAccounts {
 
     /// Changes tables in a transaction of its own, off the runtime's threads. It is durable when
     /// this returns.
-    async fn change<T: Send + 'static>(
+    pub(super) async fn change<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -100,18 +100,7 @@ impl AccountStore for SqliteAccounts {
             if owner(transaction, &record.identifiers)?.is_some() {
                 return Ok(CreateOutcome::Taken);
             }
-            transaction.execute(
-                &format!("INSERT INTO account ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
-                params![
-                    record.id.as_bytes(),
-                    record.app.as_str(),
-                    record.email_status.as_str(),
-                    record.created_at.as_millis().cast_signed(),
-                    hex(record.key),
-                    record.sealed.as_bytes(),
-                ],
-            )?;
-            put_identifiers(transaction, &record)?;
+            insert(transaction, &record)?;
             Ok(CreateOutcome::Created)
         })
         .await
@@ -196,6 +185,23 @@ fn owner(connection: &Connection, any_of: &[Identifier]) -> rusqlite::Result<Opt
     Ok(None)
 }
 
+/// Puts an account in whose id and identifiers nobody has.
+pub(super) fn insert(connection: &Connection, record: &AccountRecord) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(&format!(
+            "INSERT INTO account ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+        ))?
+        .execute(params![
+            record.id.as_bytes(),
+            record.app.as_str(),
+            record.email_status.as_str(),
+            record.created_at.as_millis().cast_signed(),
+            hex(record.key),
+            record.sealed.as_bytes(),
+        ])?;
+    put_identifiers(connection, record)
+}
+
 fn put_identifiers(connection: &Connection, record: &AccountRecord) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO account_identifier (kind, key_id, position, account) VALUES (?1, ?2, ?3, ?4)",
@@ -207,7 +213,7 @@ fn put_identifiers(connection: &Connection, record: &AccountRecord) -> rusqlite:
     Ok(())
 }
 
-fn with_identifiers(
+pub(super) fn with_identifiers(
     connection: &Connection,
     mut record: AccountRecord,
 ) -> rusqlite::Result<AccountRecord> {
@@ -229,7 +235,7 @@ fn with_identifiers(
     Ok(record)
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<AccountRecord> {
     let (app, email_status): (String, String) = (row.get(1)?, row.get(2)?);
     let created_at: i64 = row.get(3)?;
     let sealed = row.get_ref(5)?.as_blob().map_err(|_| bad(5, "sealed"))?;

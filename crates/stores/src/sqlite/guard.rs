@@ -70,7 +70,7 @@ fn hex(id: KeyId) -> String {
     format!("{:08x}", u32::from_be_bytes(id.to_bytes()))
 }
 
-fn get(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+pub(super) fn get(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     connection
         .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| {
             row.get(0)
@@ -78,11 +78,17 @@ fn get(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> 
         .optional()
 }
 
-fn put(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
+pub(super) fn put(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
     connection
         .execute(
             "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)",
             params![name, value],
         )
+        .map(drop)
+}
+
+pub(super) fn remove(connection: &Connection, name: &str) -> rusqlite::Result<()> {
+    connection
+        .execute("DELETE FROM meta WHERE name = ?1", [name])
         .map(drop)
 }

@@ -1,5 +1,6 @@
 //! The embedded store: the memory store over a journal in a SQLite file.
 
+mod account_rows;
 mod accounts;
 mod api_keys;
 mod checkpoint;
@@ -7,6 +8,7 @@ mod file;
 mod gate;
 mod guard;
 mod journal;
+mod marks;
 mod replay;
 mod schema;
 mod snapshot;
@@ -32,6 +34,7 @@ pub use self::api_keys::SqliteApiKeys;
 pub use self::file::OLDEST_SQLITE;
 use self::file::{DatabaseFile, FileLock};
 use self::journal::SqliteJournal;
+pub(crate) use self::marks::{clear, mark, put_mark};
 pub use self::schema::{Migrated, migrate};
 use self::snapshot::Head;
 use crate::error::OpenError;

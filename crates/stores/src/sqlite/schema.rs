@@ -112,6 +112,11 @@ fn bring_up_with(
     run().map_err(|source| file.refused(source))
 }
 
+/// Whether it has no tables yet.
+pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(version(connection)? == 0)
+}
+
 fn version(connection: &Connection) -> rusqlite::Result<u32> {
     let has_table: Option<i64> = connection
         .query_row(

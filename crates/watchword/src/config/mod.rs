@@ -24,7 +24,7 @@ pub(crate) use fault::Fault;
 pub(crate) use origin::Origin;
 pub(crate) use secret_files::read_private;
 pub(crate) use settle::{
-    AccountSettings, Config, ListenerConfig, NEVER, accounts_url, settle, storage_url,
+    AccountSettings, Config, ListenerConfig, NEVER, accounts_url, secret_keys, settle, storage_url,
 };
 pub(crate) use shape::{Log, LogFormat, LogLevel, Telemetry};
 pub(crate) use show::show;

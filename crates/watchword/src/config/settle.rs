@@ -142,6 +142,24 @@ pub(super) fn admin_of(root: &Value) -> Result<Option<std::net::SocketAddr>, Vec
     }
 }
 
+/// Settles only the keys, newest first.
+///
+/// # Errors
+/// What is wrong with them.
+pub(crate) fn secret_keys(given: &Given) -> Result<Vec<SecretKey>, Vec<Fault>> {
+    let mut settling = Settling {
+        root: &given.root,
+        mode: Mode::Serve,
+        faults: Vec::new(),
+    };
+    let keys = settling.secret_keys();
+    if settling.faults.is_empty() {
+        Ok(keys)
+    } else {
+        Err(settling.faults)
+    }
+}
+
 /// Where accounts are kept, if not beside verifications. What is wrong with it, [`storage_url`] says.
 pub(crate) fn accounts_url(given: &Given) -> Option<StorageUrl> {
     let text = given.root.find("storage.accounts_url")?.as_text()?;

@@ -5,6 +5,7 @@
 
 mod failover;
 mod failures;
+mod moving;
 mod partition;
 mod restart;
 mod sharing;
