@@ -8,6 +8,7 @@
 
 mod argon2;
 mod bare;
+mod calls;
 mod fastapi;
 mod growth;
 mod idle;
@@ -35,7 +36,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Measures Watchword against a bare server, in one run.
 #[derive(Parser)]
-#[command(name = "bench", version, args_conflicts_with_subcommands = true)]
+#[command(name = "bench", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -55,6 +56,8 @@ enum Command {
     Overload(overload::Overload),
     /// Checks while many passwords are hashed.
     Argon2(argon2::Argon2),
+    /// The calls of a shared store: from a bare client, through the store, through the product.
+    Calls(calls::Calls),
     /// Only run the bare server, at this address, until killed.
     Bare {
         /// Where to listen.
@@ -98,6 +101,7 @@ async fn measure(arguments: &Arguments) -> Result<(), Failure> {
         None | Some(Command::Bare { .. }) => arguments.loads.run(common).await?,
         Some(Command::Idle(idle)) => idle.run(common).await?,
         Some(Command::Growth(growth)) => growth.run(common).await?,
+        Some(Command::Calls(calls)) => calls.run(common).await?,
         Some(Command::Overload(overload)) => overload.run(common).await?,
         Some(Command::Argon2(argon2)) => argon2.run(common).await?,
     };

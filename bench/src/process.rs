@@ -29,13 +29,12 @@ pub(crate) fn cpu_micros(pids: &[u32]) -> u64 {
         * MICROS_PER_TICK
 }
 
-/// `utime` and `stime` of `/proc/PID/stat`, the 14th and 15th field. The second, the name, may hold anything.
+/// The 14th to 17th field of `/proc/PID/stat`: user and system time, of the process and of its children that
+/// ended. The second field, the name, may hold anything.
 fn ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
+    let fields = fields.split_whitespace().skip(11).take(4);
+    fields.map(|field| field.parse::<u64>().ok()).sum()
 }
 
 /// Bytes of memory that these processes hold.
@@ -55,7 +54,7 @@ mod tests {
 
     #[test]
     fn time_is_read_past_a_name_with_brackets() {
-        let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 30 12 0 0 20";
+        let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 30 10 1 1 20";
         assert_eq!(ticks(stat), Some(42));
     }
 

@@ -138,6 +138,7 @@ pub(crate) async fn measure(server: Server, plan: Plan, crew: &Crew) -> Result<F
     put("part_p999_ms", open.tally.turns.millis_at(0.999));
     put("part_slowest_ms", open.tally.turns.slowest_millis());
     put("part_request_p99_ms", open.tally.requests.millis_at(0.99));
+    put("unread", (full.tally.unread + open.tally.unread) as f64);
     put("part_unserved", open.tally.unserved as f64);
     let resident = process::resident_bytes(&server.pids());
     put("resident_mib", mib(resident));

@@ -48,10 +48,21 @@ pub(crate) enum StoreServer {
     Memory,
     Sqlite,
     Redis(redis::RedisServer),
-    Postgres {
-        server: Arc<postgres::Server>,
-        database: String,
-    },
+    Postgres(Database),
+}
+
+/// A database of the run's PostgreSQL, dropped with this value.
+pub(crate) struct Database {
+    server: Arc<postgres::Server>,
+    name: String,
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Sessions of a server that was killed may be open still.
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        self.server.sql("postgres", &drop);
+    }
 }
 
 impl Stores {
@@ -83,9 +94,9 @@ impl Stores {
             }
         };
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        let database = format!("bench{number}");
-        server.sql("postgres", &format!("CREATE DATABASE {database}"));
-        Ok(StoreServer::Postgres { server, database })
+        let name = format!("bench{number}");
+        server.sql("postgres", &format!("CREATE DATABASE {name}"));
+        Ok(StoreServer::Postgres(Database { server, name }))
     }
 }
 
@@ -96,14 +107,14 @@ impl StoreServer {
             Self::None | Self::Sqlite => None,
             Self::Memory => Some("memory:".to_owned()),
             Self::Redis(server) => Some(server.url("")),
-            Self::Postgres { server, database } => Some(server.url(database)),
+            Self::Postgres(database) => Some(database.server.url(&database.name)),
         }
     }
 
     /// Where accounts are: in a file beside a store that has none.
     pub(crate) fn accounts_url(&self) -> String {
         match self {
-            Self::Postgres { server, database } => server.url(database),
+            Self::Postgres(database) => database.server.url(&database.name),
             _ => "sqlite:accounts.db".to_owned(),
         }
     }
@@ -117,8 +128,8 @@ impl StoreServer {
                 let used = info.lines().find_map(|it| it.strip_prefix("used_memory:"));
                 used?.trim().parse().ok()
             }
-            Self::Postgres { server, database } => {
-                let size = format!("SELECT pg_database_size('{database}')");
+            Self::Postgres(Database { server, name }) => {
+                let size = format!("SELECT pg_database_size('{name}')");
                 server.sql("postgres", &size).trim().parse().ok()
             }
         }
@@ -128,19 +139,10 @@ impl StoreServer {
         match self {
             Self::None | Self::Memory | Self::Sqlite => Vec::new(),
             Self::Redis(server) => server.pid().into_iter().collect(),
-            Self::Postgres { server, .. } => server.pid().map_or_else(Vec::new, process::family),
-        }
-    }
-}
-
-impl Drop for StoreServer {
-    fn drop(&mut self) {
-        if let Self::Postgres { server, database } = self {
-            // Sessions of a server that was killed may be open still.
-            server.sql(
-                "postgres",
-                &format!("DROP DATABASE {database} WITH (FORCE)"),
-            );
+            Self::Postgres(database) => {
+                let pid = database.server.pid();
+                pid.map_or_else(Vec::new, process::family)
+            }
         }
     }
 }

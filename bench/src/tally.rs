@@ -20,6 +20,9 @@ pub(crate) struct Tally {
     pub(crate) astray: u64,
     /// One of those.
     pub(crate) example: Option<String>,
+    /// Messages that had fallen out of the inbox before they were read. It holds the newest 500, so some do with
+    /// many connections; such a turn ends there.
+    pub(crate) unread: u64,
     /// Turns that were due and never begun; `turns` holds how long they waited.
     pub(crate) unserved: u64,
 }
@@ -43,6 +46,10 @@ impl Tally {
 
     /// An answer without a part that was looked for.
     pub(crate) fn missing(&mut self, key: &str, answer: &Answer<'_>) {
+        if answer.body == b"[]" {
+            self.unread += 1;
+            return;
+        }
         self.stray(|| format!("no {key} in {}", excerpt(answer.body)));
     }
 
@@ -68,6 +75,7 @@ impl Tally {
         self.requests.0.add(&other.requests.0)?;
         self.refusals.0.add(&other.refusals.0)?;
         self.astray += other.astray;
+        self.unread += other.unread;
         self.unserved += other.unserved;
         if self.example.is_none() {
             self.example.clone_from(&other.example);
