@@ -12,6 +12,7 @@ mod browser;
 mod configuration;
 mod crashes;
 mod demo;
+mod deploying;
 mod dev_mode;
 mod doctor;
 mod examples;
