@@ -5,6 +5,7 @@ mod fallbacks;
 mod signals;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::task::JoinSet;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use watchword_core::account::Accounts;
 use watchword_core::keys::KeyRing;
 use watchword_core::{Clock, Entropy, Parts, Verifier};
-use watchword_http::serve::Observer;
+use watchword_http::serve::{Observer, Shutdown};
 use watchword_http::{
     Admin, App, DemoAt, Dev, Policies, Reception, SurfaceKind, Told, admin_route_table,
     admin_router, api_router, api_router_at, route_table,
@@ -51,9 +52,9 @@ pub(crate) struct Manner {
 pub(crate) async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
     let logging = telemetry::start(&config.log, &config.telemetry)?;
     telemetry::log_panics();
-    let stop = CancellationToken::new();
+    let stop = Shutdown::default();
     let signals = signals::Signals::listen(stop.clone())?;
-    let parts = assemble(&config, &manner, &stop).await?;
+    let parts = assemble(&config, &manner, &stop.leaving).await?;
     let store = parts.store;
     let served = match Bound::bind(&config).await {
         Ok(bound) => {
@@ -174,7 +175,7 @@ async fn serve(
     bound: Bound,
     mut serving: Serving,
     manner: Manner,
-    stop: CancellationToken,
+    stop: Shutdown,
     signals: signals::Signals,
     logging: &Logging,
 ) -> Result<(), Failure> {
@@ -209,7 +210,7 @@ async fn serve(
             inbox,
             url: addresses.first_url(),
             demos: demos(config, &addresses),
-            shutdown: stop.clone(),
+            shutdown: stop.closing.clone(),
         }),
         expose_codes: manner.expose_codes,
         told: Told::default(),
@@ -221,8 +222,9 @@ async fn serve(
     }
     let fallbacks = tokio::spawn(fallbacks::look_after(
         Arc::clone(&serving.verifier),
-        stop.clone(),
+        stop.closing.clone(),
     ));
+    tokio::spawn(close_after(config.shutdown_delay, stop.clone()));
     let mut listeners = JoinSet::new();
     for (listener, settings) in bound.api.into_iter().zip(&config.listeners) {
         let mut router = router(&app, settings);
@@ -240,7 +242,7 @@ async fn serve(
             verifier: Arc::clone(&serving.verifier),
             metrics: Arc::new(move || metrics.encode()),
             providers: Arc::new(move || provider_report(&courier.health())),
-            shutdown: stop.clone(),
+            shutdown: stop.leaving.clone(),
         });
         let (serve, stop) = (config.serve.clone(), admin_stop.clone());
         tokio::spawn(listener.serve(router, serve, observer, stop))
@@ -253,13 +255,13 @@ async fn serve(
     );
     let announced = (manner.announce)(&addresses);
     if announced.is_err() {
-        stop.cancel();
+        stop.at_once();
     }
     let mut cut_off = 0;
     while let Some(drained) = listeners.join_next().await {
         match drained {
             Ok(drained) => cut_off += drained.cut_off,
-            Err(_) => stop.cancel(), // a listener that panicked takes the others along
+            Err(_) => stop.at_once(), // a listener that panicked takes the others along
         }
     }
     if cut_off > 0 {
@@ -276,6 +278,13 @@ async fn serve(
         let _ = admin.await;
     }
     announced
+}
+
+/// Once the server is left, closes it when balancers had their time to notice.
+async fn close_after(delay: Duration, stop: Shutdown) {
+    stop.leaving.cancelled().await;
+    tokio::time::sleep(delay).await;
+    stop.closing.cancel();
 }
 
 fn policies(config: &Config) -> Policies {

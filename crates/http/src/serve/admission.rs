@@ -38,6 +38,8 @@ struct Register {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Serving,
+    /// Everything is answered as before, and every answer sends its peer elsewhere for the next.
+    Leaving,
     /// What is in flight finishes; nothing new begins.
     Draining,
     /// Whatever is still open closes.
@@ -61,7 +63,8 @@ impl Serving {
     pub(super) fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::Serving,
-            1 => Phase::Draining,
+            1 => Phase::Leaving,
+            2 => Phase::Draining,
             _ => Phase::Ended,
         }
     }
@@ -70,8 +73,9 @@ impl Serving {
     pub(super) fn enter(&self, phase: Phase) {
         let number = match phase {
             Phase::Serving => 0,
-            Phase::Draining => 1,
-            Phase::Ended => 2,
+            Phase::Leaving => 1,
+            Phase::Draining => 2,
+            Phase::Ended => 3,
         };
         self.phase.store(number, Ordering::Release);
         for progress in self.register.lock().open.values() {

@@ -177,6 +177,15 @@ impl Future for Connection {
             let mut newcomer_until = None;
             match this.wire.serving.phase() {
                 Phase::Serving => {}
+                // Streams that are on their way get through; HTTP/1 hears it with its next answer.
+                Phase::Leaving if this.left_at.is_none() => {
+                    if let StateProjection::Http2 { connection } = this.state.as_mut().project() {
+                        connection.graceful_shutdown();
+                        *this.left_at = Some(Instant::now());
+                        continue;
+                    }
+                }
+                Phase::Leaving => {}
                 Phase::Draining => {
                     let untold = this.left_at.is_none();
                     let first_byte_due = *this.accepted + FIRST_BYTE;

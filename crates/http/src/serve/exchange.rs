@@ -22,6 +22,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service as _;
 
+use super::admission::Phase;
 use super::connection::Wire;
 use super::observer::{ConnectionEvent, Finished, Stall};
 use super::progress::BodyLength;
@@ -159,8 +160,10 @@ impl Future for Answering {
         if let Some(id) = ledger.id.header_value() {
             headers.insert(X_REQUEST_ID, id);
         }
-        if *this.last_on_connection && ledger.version < Version::HTTP_2 {
-            // Where a chunked request ends is not for two parsers to agree on.
+        // Where a chunked request ends is not for two parsers to agree on; and a server that leaves
+        // takes no further request of a kept connection that could cross its end.
+        let is_last = *this.last_on_connection || ledger.wire.serving.phase() != Phase::Serving;
+        if is_last && ledger.version < Version::HTTP_2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         ledger.status = Some(response.status());

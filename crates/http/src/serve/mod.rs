@@ -82,6 +82,36 @@ pub enum BindError {
     },
 }
 
+/// How a listener is told to end: first that it is left, then that it closes.
+///
+/// Between the two everything is accepted and answered, but each answer over HTTP/1 carries
+/// `Connection: close` and each HTTP/2 connection is told to go away once its streams are done. So
+/// clients move without a request that crosses the end of its connection.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    /// Cancelled when peers are to go elsewhere.
+    pub leaving: CancellationToken,
+    /// Cancelled when nothing is to be accepted any more.
+    pub closing: CancellationToken,
+}
+
+impl Shutdown {
+    /// Closes without notice.
+    pub fn at_once(&self) {
+        self.leaving.cancel();
+        self.closing.cancel();
+    }
+}
+
+impl From<CancellationToken> for Shutdown {
+    fn from(at_once: CancellationToken) -> Self {
+        Self {
+            leaving: at_once.clone(),
+            closing: at_once,
+        }
+    }
+}
+
 /// How serving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -147,8 +177,9 @@ impl Listener {
         self.certificates.clone()
     }
 
-    /// Serves `router` until `shutdown` is cancelled, then lets what is in flight finish within
-    /// [`Timeouts::drain`]. From then on nothing is accepted and idle connections are closed.
+    /// Serves `router` until `shutdown` says so, then lets what is in flight finish within
+    /// [`Timeouts::drain`]. From then on nothing is accepted and idle connections are closed. A token
+    /// alone is a [`Shutdown`] without notice.
     ///
     /// Dropping this future cuts off every connection.
     pub async fn serve(
@@ -156,8 +187,9 @@ impl Listener {
         router: Router,
         settings: Settings,
         observer: Arc<dyn Observer>,
-        shutdown: CancellationToken,
+        shutdown: impl Into<Shutdown>,
     ) -> Drained {
+        let Shutdown { leaving, closing } = shutdown.into();
         let router = if router.has_routes() {
             router.route_layer(RouteMark)
         } else {
@@ -172,9 +204,15 @@ impl Listener {
                 None => std::future::pending().await,
             }
         };
+        let leave = async {
+            leaving.cancelled().await;
+            serving.enter(Phase::Leaving);
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             biased;
-            () = shutdown.cancelled() => {}
+            () = closing.cancelled() => {}
+            () = leave => {}
             () = accept_all(&self.tcp, &serving, certificates.as_deref()) => {}
             () = follow => {}
         }

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use watchword_http::client_address::ClientAddress;
 use watchword_http::serve::{
-    ConnectionEvent, Drained, Finished, Listener, Observer, RequestId, Settings, Timeouts,
+    ConnectionEvent, Drained, Finished, Listener, Observer, RequestId, Settings, Shutdown, Timeouts,
 };
 
 /// Bounds a failing test. A passing one never waits for it.
@@ -245,6 +245,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) memory: Arc<Memory>,
     pub(crate) stage: Arc<Stage>,
+    /// Says that the server is left, before `shutdown` says that it closes.
+    pub(crate) leaving: CancellationToken,
     pub(crate) shutdown: CancellationToken,
     pub(crate) task: JoinHandle<Drained>,
 }
@@ -259,14 +261,15 @@ impl Server {
 
     pub(crate) fn on(listener: Listener, settings: Settings) -> Self {
         let (memory, stage) = (Arc::new(Memory::default()), Arc::new(Stage::default()));
-        let (address, shutdown) = (listener.local_addr(), CancellationToken::new());
+        let (address, told) = (listener.local_addr(), Shutdown::default());
         let observer = Arc::clone(&memory) as Arc<dyn Observer>;
-        let serving = listener.serve(router(&stage), settings, observer, shutdown.clone());
+        let serving = listener.serve(router(&stage), settings, observer, told.clone());
         Self {
             address,
             memory,
             stage,
-            shutdown,
+            leaving: told.leaving,
+            shutdown: told.closing,
             task: tokio::spawn(serving),
         }
     }

@@ -377,6 +377,36 @@ async fn shutdown_finishes_open_streams_and_closes_idle_connections() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_left_sends_http2_away_and_loses_no_stream_that_crosses_it() {
+    let server = Server::start(settings(patient())).await;
+    let mut raw = Raw::connect(&server).await;
+    assert!(raw.frame().await.is_some(), "it was greeted");
+    server.leaving.cancel();
+    let (mut last, mut ping) = (None, Vec::new());
+    while last.is_none() || ping.is_empty() {
+        match raw.frame().await {
+            Some((GOAWAY, _, payload)) => last = Some(payload[..4].to_vec()),
+            Some((PING, _, payload)) => ping = payload,
+            Some(_) => {}
+            None => panic!("closed without a word"),
+        }
+    }
+    assert_eq!(
+        last.unwrap(),
+        0x7fff_ffff_u32.to_be_bytes(),
+        "no stream is refused yet"
+    );
+    // The client had sent it before it heard.
+    let request = frame(HEADERS, END_STREAM | END_HEADERS, 1, GET_ROOT);
+    raw.write([request, frame(PING, 1, 0, &ping)].concat())
+        .await;
+    assert!(raw.kinds().await.contains(&HEADERS), "it was answered");
+    assert!(!server.task.is_finished());
+    server.shutdown.cancel();
+    assert!(soon(server.task).await.unwrap().is_complete());
+}
+
+#[tokio::test]
 async fn a_silent_idle_client_does_not_hold_up_shutdown() {
     let server = Server::start(settings(patient())).await;
     let mut raw = Raw::connect(&server).await;

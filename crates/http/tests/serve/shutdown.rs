@@ -42,6 +42,39 @@ async fn what_is_in_flight_finishes_while_idle_connections_close_at_once() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_left_answers_everybody_once_more_and_sends_them_elsewhere() {
+    let server = Server::start(settings(patient())).await;
+    let mut kept = server.connect().await;
+    kept.write(REQUEST).await;
+    assert_eq!(header(&kept.response().await, "connection"), None);
+    let mut busy = server.connect().await;
+    busy.write("GET /gated HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    server.stage.entered(2).await;
+
+    server.leaving.cancel();
+    let mut newcomer = server.connect().await;
+    server.stage.gate.add_permits(1);
+    kept.write(REQUEST).await;
+    newcomer.write(REQUEST).await;
+    for (client, body) in [
+        (&mut busy, "through"),
+        (&mut kept, "hello"),
+        (&mut newcomer, "hello"),
+    ] {
+        let answer = client.rest().await;
+        assert!(answer.ends_with(body), "{answer}");
+        assert_eq!(header(&answer, "connection"), Some("close"), "{answer}");
+    }
+    assert!(!server.task.is_finished(), "it serves until it is closed");
+    // Who has nothing to ask is not waited for.
+    let mut idle = server.connect().await;
+    server.memory.events(ConnectionEvent::Opened, 4).await;
+    server.shutdown.cancel();
+    assert_eq!(idle.rest().await, "");
+    assert!(soon(server.task).await.unwrap().is_complete());
+}
+
+#[tokio::test]
 async fn a_body_on_its_way_is_awaited() {
     let server = Server::start(settings(patient())).await;
     let mut busy = server.connect().await;

@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) admin: Option<std::net::SocketAddr>,
     /// The settings of the serve layer, the same on all listeners.
     pub(crate) serve: ServeSettings,
+    /// How long it goes on serving after it was told to stop, for balancers to notice.
+    pub(crate) shutdown_delay: Duration,
     pub(crate) policy: Policy,
     /// The policy of each surface.
     pub(crate) surfaces: BTreeMap<SurfaceKind, Policy>,
@@ -192,6 +194,7 @@ impl Settling<'_> {
         self.refuse_mute_surfaces(&listeners, &channels, &surfaces);
         let (storage, accounts) = (self.storage(), self.accounts());
         self.refuse_homeless_accounts(&storage, &listeners);
+        let http: shape::Http = self.section("http");
         Config {
             mode: self.mode,
             secret_keys,
@@ -206,7 +209,8 @@ impl Settling<'_> {
             surface_settings,
             cors_origins: self.cors_origins(),
             admin: self.admin(),
-            serve: self.serve_settings(),
+            serve: self.serve_settings(&http),
+            shutdown_delay: self.shutdown_delay(&http),
             apps: self.apps(&policies, allow_weak),
             policy,
             surfaces: policies,

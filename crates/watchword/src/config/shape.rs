@@ -184,6 +184,8 @@ pub(crate) struct Http {
     pub(crate) idle_timeout: Option<Duration>,
     #[serde(with = "span::option")]
     pub(crate) drain_timeout: Option<Duration>,
+    #[serde(with = "span::option")]
+    pub(crate) shutdown_delay: Option<Duration>,
     pub(crate) connections: Option<usize>,
     pub(crate) connections_per_source: Option<usize>,
     pub(crate) header_bytes: Option<u32>,

@@ -155,6 +155,8 @@ impl Page<'_> {
                 quoted(&span::format(timeout)),
             );
         }
+        let delay = quoted(&span::format(config.shutdown_delay));
+        self.put("http.shutdown_delay", delay);
         self.put("http.connections", limits.connections.to_string());
         self.put(
             "http.connections_per_source",

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-use watchword_http::serve::Certificates;
+use watchword_http::serve::{Certificates, Shutdown};
 
 use crate::failure::Failure;
 use crate::telemetry::chain;
@@ -16,9 +15,10 @@ pub(super) struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    /// SIGTERM and SIGINT cancel `stop`. A second one ends the process at once: what was
-    /// acknowledged is durable already.
-    pub(super) fn listen(stop: CancellationToken) -> Result<Self, Failure> {
+    /// SIGTERM says that the server is left; SIGINT, which a person sends who waits, closes it
+    /// without that notice. A second one ends the process at once: what was acknowledged is durable
+    /// already.
+    pub(super) fn listen(stop: Shutdown) -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
         let listen = |kind| {
             signal(kind)
@@ -33,12 +33,16 @@ impl Signals {
                     _ = terminate.recv() => "SIGTERM",
                     _ = interrupt.recv() => "SIGINT",
                 };
-                if stop.is_cancelled() {
+                if stop.leaving.is_cancelled() {
                     tracing::warn!(signal = name, "told twice: ending at once");
                     std::process::exit(1);
                 }
                 tracing::info!(signal = name, "stopping; what is in flight finishes");
-                stop.cancel();
+                if name == "SIGINT" {
+                    stop.at_once();
+                } else {
+                    stop.leaving.cancel();
+                }
             }
         });
         Ok(Self { hangup })
@@ -62,10 +66,10 @@ impl Signals {
     }
 
     /// SIGHUP, which comes when its terminal is closed, ends a server in dev mode.
-    pub(super) fn stop_on_hangup(mut self, stop: CancellationToken) {
+    pub(super) fn stop_on_hangup(mut self, stop: Shutdown) {
         tokio::spawn(async move {
             if self.hangup.recv().await.is_some() {
-                stop.cancel();
+                stop.at_once();
             }
         });
     }
@@ -77,10 +81,10 @@ pub(super) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    pub(super) fn listen(stop: CancellationToken) -> Result<Self, Failure> {
+    pub(super) fn listen(stop: Shutdown) -> Result<Self, Failure> {
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
-                stop.cancel();
+                stop.at_once();
             }
         });
         Ok(Self)
@@ -88,5 +92,5 @@ impl Signals {
 
     pub(super) fn reload_on_hangup(self, _: Vec<Arc<Certificates>>) {}
 
-    pub(super) fn stop_on_hangup(self, _: CancellationToken) {}
+    pub(super) fn stop_on_hangup(self, _: Shutdown) {}
 }

@@ -233,6 +233,7 @@ request_timeout = "4s"
 write_timeout = "5s"
 idle_timeout = "6s"
 drain_timeout = "7s"
+shutdown_delay = "0s"
 connections = 10
 connections_per_source = 5
 header_bytes = 9000

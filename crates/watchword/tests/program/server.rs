@@ -8,9 +8,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// Says how long a server that is told to stop goes on serving.
+pub(crate) const SHUTDOWN_DELAY: &str = "WATCHWORD__HTTP__SHUTDOWN_DELAY";
+
 /// A command of the program, in `folder`, with an environment of its own.
 pub(crate) fn program(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_watchword"));
+    // For figures of another build.
+    let built = std::env::var_os("WATCHWORD_TEST_PROGRAM");
+    let built = built.unwrap_or_else(|| env!("CARGO_BIN_EXE_watchword").into());
+    let mut command = Command::new(built);
     command.current_dir(folder).env_clear().stdin(Stdio::null());
     command
 }
@@ -98,6 +104,10 @@ impl Server {
             .append(true)
             .open(&log)
             .unwrap();
+        // No balancer has to notice that it stops, unless a test says so.
+        if command.get_envs().all(|(name, _)| name != SHUTDOWN_DELAY) {
+            command.env(SHUTDOWN_DELAY, "0s");
+        }
         let mut child = command
             .arg("--print-addresses")
             .stdout(Stdio::piped())

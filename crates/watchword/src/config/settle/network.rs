@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use watchword_http::client_address::{ForwardingHeader, TrustedProxies};
 use watchword_http::serve::{Settings, TlsFiles};
@@ -17,6 +18,9 @@ const API: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr:
 /// Where `/metrics` and the health checks are if nothing is configured.
 const ADMIN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9090);
+
+/// Long enough for a balancer to ask twice whether the server is ready.
+const SHUTDOWN_DELAY: Duration = Duration::from_secs(5);
 
 /// One API listener.
 #[derive(Clone, Debug)]
@@ -176,8 +180,7 @@ impl Settling<'_> {
         }
     }
 
-    pub(super) fn serve_settings(&mut self) -> Settings {
-        let given: shape::Http = self.section("http");
+    pub(super) fn serve_settings(&mut self, given: &shape::Http) -> Settings {
         let mut settings = Settings {
             proxies: self.proxies(),
             ..Settings::default()
@@ -235,6 +238,14 @@ impl Settling<'_> {
                 .push(Fault::at("http.http2_streams", "must be at least 1"));
         }
         settings
+    }
+
+    /// How long a server that was told to stop goes on serving. In dev mode nobody waits.
+    pub(super) fn shutdown_delay(&self, given: &shape::Http) -> Duration {
+        given.shutdown_delay.unwrap_or(match self.mode {
+            Mode::Serve => SHUTDOWN_DELAY,
+            Mode::Dev => Duration::ZERO,
+        })
     }
 
     fn proxies(&mut self) -> TrustedProxies {

@@ -5,12 +5,14 @@
 
 mod failover;
 mod failures;
+mod kept;
 mod moving;
 mod partition;
 mod restart;
 mod sharing;
 
 use std::future::Future;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -163,15 +165,7 @@ impl Fleet {
             twilio,
             storage,
         };
-        let scopes = [
-            "verifications:write",
-            "verifications:read",
-            "verifications:check",
-            "recipients:unlock",
-            "end_user_ip:assert",
-        ];
-        let scopes = scopes.map(|scope| ["--scope", scope]).concat();
-        let key = make_key(fleet.folder.path(), &scopes);
+        let key = fleet.make_key();
         for place in 0..nodes {
             let node = fleet.serve(place);
             fleet.callers.push(Caller::new(&node, Some(&key)));
@@ -187,12 +181,34 @@ impl Fleet {
 
     /// The same, which reaches the storage by another URL.
     fn serve_over(&self, place: usize, storage: &str) -> Server {
-        let folder = self.folder.path();
-        let mut command = program(folder);
+        let mut command = self.command();
+        command.env("WATCHWORD__STORAGE__URL", storage);
+        self.start(place, command)
+    }
+
+    /// What starts a node.
+    fn command(&self) -> Command {
+        let mut command = program(self.folder.path());
+        command.args(["serve", "--config", "watchword.toml"]);
         command
-            .args(["serve", "--config", "watchword.toml"])
-            .env("WATCHWORD__STORAGE__URL", storage);
-        Server::start_logging(command, &folder.join(format!("node{place}.log")))
+    }
+
+    fn start(&self, place: usize, command: Command) -> Server {
+        let log = self.folder.path().join(format!("node{place}.log"));
+        Server::start_logging(command, &log)
+    }
+
+    /// An API key for everything that callers do.
+    fn make_key(&self) -> String {
+        let scopes = [
+            "verifications:write",
+            "verifications:read",
+            "verifications:check",
+            "recipients:unlock",
+            "end_user_ip:assert",
+        ];
+        let scopes = scopes.map(|scope| ["--scope", scope]).concat();
+        make_key(self.folder.path(), &scopes)
     }
 
     /// Does the same so many times at once, at one node after the other.

@@ -2,37 +2,54 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::{JoinHandle, block_in_place};
 
-use super::{Fleet, Storage, on_every_store};
-use crate::server::{Answer, Caller, another};
+use super::kept::{Kept, Places};
+use super::{Fleet, POLICY, Storage, on_every_store, until};
+use crate::server::{Answer, Caller, SHUTDOWN_DELAY, Server, another};
 
 on_every_store! {
     a_rolling_restart_under_load_fails_no_request
+    a_rolling_restart_fails_no_request_of_a_kept_connection
+}
+
+const CALLERS: usize = 6;
+const NODES: usize = 3;
+
+/// How a caller's requests get to the nodes.
+pub(super) trait Client: Send + 'static {
+    /// One request, at the node whose turn it is or at a later one. Panics where it fails.
+    fn send(
+        &mut self,
+        turn: usize,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> impl Future<Output = Answer> + Send;
 }
 
 /// The nodes that callers know of, as a load balancer would.
+#[derive(Default)]
 struct Balanced {
     nodes: Mutex<Vec<Caller>>,
     refused: AtomicUsize,
-    answered: AtomicUsize,
 }
 
-impl Balanced {
-    /// One request, at the next node where this one refuses the connection. Whatever else keeps
-    /// an answer away is a failure.
-    async fn send(&self, turn: usize, method: &str, path: &str, body: Option<&Value>) -> Answer {
+/// A connection for each request.
+impl Client for Arc<Balanced> {
+    /// At the next node where this one refuses the connection. Whatever else keeps an answer away
+    /// is a failure.
+    async fn send(&mut self, turn: usize, method: &str, path: &str, body: &Value) -> Answer {
         for node in turn.. {
             let caller = {
                 let nodes = self.nodes.lock().unwrap();
                 nodes[node % nodes.len()].clone()
             };
-            match caller.try_send(method, path, body, &[]).await {
-                Ok(answer) => {
-                    self.answered.fetch_add(1, Ordering::Relaxed);
-                    return answer;
-                }
+            match caller.try_send(method, path, Some(body), &[]).await {
+                Ok(answer) => return answer,
                 Err(error) if error.is_connect() => {
                     self.refused.fetch_add(1, Ordering::Relaxed);
                 }
@@ -43,19 +60,61 @@ impl Balanced {
     }
 }
 
-/// One caller's recipients: start, miss, approve, try again, each at another node.
-async fn work(
-    fleet: Arc<Fleet>,
-    balanced: Arc<Balanced>,
-    first: usize,
+/// Callers that work until they are told to stop.
+struct Load {
+    callers: Vec<JoinHandle<usize>>,
+    answered: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
+}
+
+impl Load {
+    fn begin<C: Client>(fleet: &Arc<Fleet>, client: impl Fn() -> C) -> Self {
+        let (answered, stop) = <(Arc<AtomicUsize>, Arc<AtomicBool>)>::default();
+        let callers = (0..CALLERS).map(|caller| {
+            let first = caller * (10_000 / CALLERS);
+            let told = (Arc::clone(&answered), Arc::clone(&stop));
+            tokio::spawn(work(Arc::clone(fleet), client(), first, told))
+        });
+        Self {
+            callers: callers.collect(),
+            answered,
+            stop,
+        }
+    }
+
+    /// Waits for so many more answers.
+    async fn goes_on_for(&self, answers: usize) {
+        let seen = self.answered.load(Ordering::Relaxed);
+        while self.answered.load(Ordering::Relaxed) < seen + answers {
+            let failed = self.callers.iter().any(JoinHandle::is_finished);
+            assert!(!failed, "a caller failed");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// How many verifications came to their end, and how many answers there were.
+    async fn end(self) -> (usize, usize) {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut verified = 0;
+        for caller in self.callers {
+            verified += caller.await.unwrap();
+        }
+        (verified, self.answered.load(Ordering::Relaxed))
+    }
+}
+
+/// One caller's recipients: start, miss, approve, try again, each at another node.
+async fn work<C: Client>(
+    fleet: Arc<Fleet>,
+    mut client: C,
+    first: usize,
+    (answered, stop): (Arc<AtomicUsize>, Arc<AtomicBool>),
 ) -> usize {
     let mut done = 0;
     while !stop.load(Ordering::Relaxed) {
         let to = format!("+1201555{:04}", first + done);
         let body = json!({ "to": to });
-        let started = balanced.send(done, "POST", "/v1/verifications", Some(&body));
-        let started = started.await;
+        let started = client.send(done, "POST", "/v1/verifications", &body).await;
         assert_eq!(started.status, 201, "{}", started.text);
         let codes = fleet.codes(&to);
         assert_eq!(codes.len(), 1, "a start was sent {} times", codes.len());
@@ -63,61 +122,64 @@ async fn work(
         let wrong = another(&codes[0]);
         for (turn, code, expected) in [(1, &wrong, 422), (2, &codes[0], 200), (3, &codes[0], 404)] {
             let body = json!({ "code": code });
-            let checked = balanced.send(done + turn, "POST", &path, Some(&body)).await;
+            let checked = client.send(done + turn, "POST", &path, &body).await;
             assert_eq!(checked.status, expected, "{}", checked.text);
         }
+        answered.fetch_add(4, Ordering::Relaxed);
         done += 1;
     }
     done
 }
 
 async fn a_rolling_restart_under_load_fails_no_request(storage: Storage) {
-    const CALLERS: usize = 6;
     let fleet = Arc::new(Fleet::of(storage).await);
-    let balanced = Arc::new(Balanced {
-        nodes: Mutex::new(fleet.callers.iter().map(Caller::without_reuse).collect()),
-        refused: AtomicUsize::new(0),
-        answered: AtomicUsize::new(0),
-    });
-    let stop = Arc::new(AtomicBool::new(false));
-    let callers: Vec<_> = (0..CALLERS)
-        .map(|caller| {
-            let (fleet, balanced) = (Arc::clone(&fleet), Arc::clone(&balanced));
-            let first = caller * (10_000 / CALLERS);
-            tokio::spawn(work(fleet, balanced, first, Arc::clone(&stop)))
-        })
-        .collect();
+    let balanced = Arc::new(Balanced::default());
+    let all = fleet.callers.iter().map(Caller::without_reuse);
+    *balanced.nodes.lock().unwrap() = all.collect();
+    let load = Load::begin(&fleet, || Arc::clone(&balanced));
     let mut replaced = Vec::new();
-    for place in 0..fleet.nodes.len() {
-        let seen = balanced.answered.load(Ordering::Relaxed);
-        while balanced.answered.load(Ordering::Relaxed) < seen + 60 {
-            assert!(
-                callers.iter().all(|caller| !caller.is_finished()),
-                "a caller failed"
-            );
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+    for place in 0..NODES {
+        load.goes_on_for(60).await;
         fleet.nodes[place].signal("TERM");
-        let (all, handle) = (Arc::clone(&fleet), tokio::runtime::Handle::current());
-        let node = handle
-            .spawn_blocking(move || all.serve(place))
-            .await
-            .unwrap();
+        let node = block_in_place(|| fleet.serve(place));
         let caller = fleet.callers[place].at(&node).without_reuse();
         balanced.nodes.lock().unwrap()[place] = caller;
         replaced.push(node);
     }
-    stop.store(true, Ordering::Relaxed);
-    let mut verified = 0;
-    for caller in callers {
-        verified += caller.await.unwrap();
-    }
-    let (answered, refused) = (&balanced.answered, &balanced.refused);
-    eprintln!(
-        "{verified} verified, {} answers, {} refused connections",
-        answered.load(Ordering::Relaxed),
-        refused.load(Ordering::Relaxed)
-    );
+    let (verified, answers) = load.end().await;
+    let refused = balanced.refused.load(Ordering::Relaxed);
+    eprintln!("{verified} verified, {answers} answers, {refused} refused connections");
     assert_eq!(fleet.twilio.messages().len(), verified);
     assert!(replaced.into_iter().all(|node| node.stop().success()));
+}
+
+/// A node that goes on for a while after it was told to stop.
+fn serve_on(fleet: &Fleet, place: usize) -> Server {
+    let mut command = fleet.command();
+    command.env(SHUTDOWN_DELAY, "3s");
+    block_in_place(|| fleet.start(place, command))
+}
+
+async fn a_rolling_restart_fails_no_request_of_a_kept_connection(storage: Storage) {
+    let fleet = Fleet::with(storage, POLICY, "sms = [\"twilio\"]", 0).await;
+    let (key, fleet) = (fleet.make_key(), Arc::new(fleet));
+    let mut nodes: Vec<Server> = (0..NODES).map(|place| serve_on(&fleet, place)).collect();
+    let places = Arc::new(Places::of(&nodes));
+    let load = Load::begin(&fleet, || Kept::at(&places, &key));
+    for (place, node) in nodes.iter_mut().enumerate() {
+        load.goes_on_for(60).await;
+        node.signal("TERM");
+        let ready = format!("{}/readyz", node.admin);
+        let caller = Caller::new(node, None);
+        until(503, || caller.get(&ready)).await;
+        places.leave_out(place);
+        let new = serve_on(&fleet, place);
+        places.take_in(place, &new);
+        let mut old = std::mem::replace(node, new);
+        assert!(block_in_place(|| old.wait()).success());
+    }
+    load.goes_on_for(60).await;
+    let (verified, answers) = load.end().await;
+    eprintln!("{verified} verified, {answers} answers over kept connections");
+    assert_eq!(fleet.twilio.messages().len(), verified);
 }
