@@ -92,9 +92,10 @@ pub(crate) async fn put(part: Part, url: &StorageUrl, mark: Option<Mark>) -> Res
 /// Removes everything that a copy puts in.
 pub(crate) async fn clear(part: Part, url: &StorageUrl) -> Result<(), OpenError> {
     match url {
-        StorageUrl::Memory | StorageUrl::Redis(_) => Ok(()),
+        StorageUrl::Memory => Ok(()),
         StorageUrl::Sqlite(path) => on_file(path, move |path| sqlite::clear(path, part)).await,
         StorageUrl::Postgres(url) => postgres::clear(url, part).await,
+        StorageUrl::Redis(url) => redis::clear(url).await,
     }
 }
 

@@ -87,9 +87,6 @@ pub enum MoveError {
     /// Its rows live and end with a server.
     #[error("memory: cannot be copied: what is in it lives and ends with its server")]
     Memory,
-    /// Nobody can go through its rows yet.
-    #[error("{0} cannot be copied from or to by this release; only SQLite and PostgreSQL can")]
-    NotYet(String),
     /// It would be copied onto itself.
     #[error("{0} is both source and target")]
     Same(String),
@@ -214,10 +211,6 @@ async fn look_at(
 ) -> Result<(), MoveError> {
     if [from, to].contains(&&StorageUrl::Memory) {
         return Err(MoveError::Memory);
-    }
-    let not_yet = |url: &&&StorageUrl| matches!(url, StorageUrl::Redis(_));
-    if let Some(url) = [from, to].iter().find(not_yet) {
-        return Err(MoveError::NotYet(url.to_string()));
     }
     let same_file = match (from.path(), to.path()) {
         (Some(from), Some(to)) => from.canonicalize().ok() == to.canonicalize().ok() && to.exists(),

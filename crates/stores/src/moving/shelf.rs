@@ -13,6 +13,7 @@ use super::Part;
 use crate::api_keys::ApiKeyRows;
 use crate::error::OpenError;
 use crate::postgres::{PostgresAccounts, PostgresApiKeys, PostgresStore, PostgresTime};
+use crate::redis::{RedisStorage, Time};
 use crate::sqlite::{Checkpoints, Embedded, Settings, SqliteAccounts, SqliteApiKeys};
 use crate::url::StorageUrl;
 
@@ -47,7 +48,7 @@ impl Shelf {
         };
         let clock: Arc<dyn Clock> = Arc::new(Still(at));
         match (part, url) {
-            (_, StorageUrl::Memory | StorageUrl::Redis(_)) => {}
+            (_, StorageUrl::Memory) | (Part::Accounts, StorageUrl::Redis(_)) => {}
             (Part::Store, StorageUrl::Sqlite(path)) => {
                 let (path, keys) = (path.clone(), Arc::clone(keys));
                 let (embedded, api_keys) = blocking(path, move |path| {
@@ -78,6 +79,11 @@ impl Shelf {
                 let api_keys = PostgresApiKeys::open(&url).await?;
                 shelf.rows.push(Arc::new(store));
                 shelf.rows.push(Arc::new(ApiKeyRows(Arc::new(api_keys))));
+            }
+            (Part::Store, StorageUrl::Redis(url)) => {
+                let storage = RedisStorage::open(url, keys, clock, Time::Server).await?;
+                shelf.rows.push(storage.both());
+                shelf.rows.push(Arc::new(ApiKeyRows(storage.api_keys())));
             }
             (Part::Accounts, StorageUrl::Postgres(url)) => {
                 let accounts = PostgresAccounts::open(&url.patient()).await?;

@@ -179,7 +179,7 @@ fn millis(span: Duration) -> u64 {
 /// same slot of a cluster; everything else is spread.
 #[derive(Clone)]
 pub(super) struct Names {
-    namespace: String,
+    pub(super) namespace: String,
 }
 
 /// How many sets the due fallbacks are spread over.
@@ -193,7 +193,7 @@ impl Names {
     }
 
     /// The first two bytes are the tag.
-    fn tagged(&self, letter: u8, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn tagged(&self, letter: u8, bytes: &[u8]) -> Vec<u8> {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut key = Vec::with_capacity(self.namespace.len() + 8 + bytes.len());
         key.extend_from_slice(self.namespace.as_bytes());
@@ -254,11 +254,6 @@ impl Names {
 
     pub(super) fn api_keys_version(&self) -> Vec<u8> {
         format!("{}:{{api-keys}}:version", self.namespace).into_bytes()
-    }
-
-    /// What is said of a copy into the namespace.
-    pub(super) fn copy(&self) -> Vec<u8> {
-        format!("{}:{{copy}}", self.namespace).into_bytes()
     }
 
     pub(super) fn secrets(&self) -> Vec<u8> {

@@ -41,6 +41,11 @@ pub(super) fn channel_number(channel: Channel) -> u8 {
     number_of(&Channel::ALL, &channel)
 }
 
+/// The number of a status.
+pub(super) fn status_number(status: Status) -> u8 {
+    number_of(&STATUSES, &status)
+}
+
 /// A purpose behind its size.
 pub(super) fn sized_purpose(purpose: &Purpose) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(2 + purpose.as_str().len());
@@ -111,6 +116,11 @@ pub(super) struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
+    /// What belongs to no word.
+    pub(super) const fn bare(rest: &'a [u8]) -> Self {
+        Self { verdict: "", rest }
+    }
+
     pub(super) fn of(answer: &'a Value) -> Option<Self> {
         let Value::BulkString(bytes) = answer else {
             return None;

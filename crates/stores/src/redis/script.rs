@@ -96,4 +96,8 @@ scripts! {
     REVOKE_API_KEY = true: "arguments" "revoke_api_key";
     REMEMBER_KEYS = true: "remember_keys";
     MARK = true: "mark";
+    HELD = false: "held";
+    SOURCE = false: "source";
+    PUT_NAME = true: "put_name";
+    PUT_ANSWER = true: "put_answer";
 }

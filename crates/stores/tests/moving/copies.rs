@@ -24,7 +24,7 @@ use crate::ALONE;
 use crate::fixture::{Database, shared};
 
 /// The machine's clock, as a server has it.
-struct Real;
+pub(crate) struct Real;
 
 impl Clock for Real {
     fn now(&self) -> Timestamp {
@@ -37,15 +37,15 @@ fn keys() -> Arc<KeyRing> {
     Arc::new(fakes::keys(1))
 }
 
-fn options() -> OpenOptions {
+pub(crate) fn options() -> OpenOptions {
     OpenOptions::new(keys(), Arc::new(Real))
 }
 
-async fn serve(url: &StorageUrl) -> Opened {
+pub(crate) async fn serve(url: &StorageUrl) -> Opened {
     open(url, options()).await.unwrap()
 }
 
-fn file(folder: &TempDir, name: &str) -> StorageUrl {
+pub(crate) fn file(folder: &TempDir, name: &str) -> StorageUrl {
     StorageUrl::Sqlite(folder.path().join(name))
 }
 
@@ -57,7 +57,7 @@ fn database() -> Option<(Arc<Database>, StorageUrl)> {
     Some((database, url))
 }
 
-fn wanted(from: &StorageUrl, to: &StorageUrl) -> Move {
+pub(crate) fn wanted(from: &StorageUrl, to: &StorageUrl) -> Move {
     Move {
         from: from.clone(),
         to: to.clone(),
@@ -77,7 +77,7 @@ async fn copied(from: &StorageUrl, to: &StorageUrl) -> Moved {
 }
 
 /// How many people there are: more than fit on one page.
-const PEOPLE: u16 = 1500;
+pub(crate) const PEOPLE: u16 = 1500;
 
 fn index(number: u16) -> RecipientIndex {
     let mut bytes = [0xA5; 16];
@@ -198,7 +198,7 @@ fn api_key(seed: u64) -> ApiKeyRecord {
 }
 
 /// A storage that a server used and let go.
-async fn fill(url: &StorageUrl) {
+pub(crate) async fn fill(url: &StorageUrl) {
     let opened = serve(url).await;
     let at = Real.now();
     opened
@@ -219,7 +219,7 @@ async fn fill(url: &StorageUrl) {
 }
 
 /// What a server finds there.
-async fn found(url: &StorageUrl, at: Timestamp) -> Tally {
+pub(crate) async fn found(url: &StorageUrl, at: Timestamp) -> Tally {
     let opened = serve(url).await;
     let tally = count(&*opened.rows.clone().unwrap(), at).await.unwrap();
     opened.close().await;

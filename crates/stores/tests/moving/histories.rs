@@ -14,7 +14,7 @@ use watchword_core::{
 
 use crate::ALONE;
 use crate::fixture::{Database, if_installed};
-use crate::home::Home;
+use crate::home::{Home, cluster, server};
 
 /// How many histories each pair of stores is asked for.
 const CASES: u32 = 24;
@@ -207,4 +207,64 @@ fn a_history_goes_on_from_postgresql_in_postgresql() {
             || Home::postgres(Arc::clone(&to)),
         );
     });
+}
+
+#[test]
+fn a_history_goes_on_from_sqlite_in_redis() {
+    let _alone = ALONE.blocking_lock();
+    if let Some(redis) = server() {
+        play(Home::sqlite, || Home::redis(redis.url()));
+    }
+}
+
+#[test]
+fn a_history_goes_on_from_redis_in_sqlite() {
+    let _alone = ALONE.blocking_lock();
+    if let Some(redis) = server() {
+        play(|| Home::redis(redis.url()), Home::sqlite);
+    }
+}
+
+#[test]
+fn a_history_goes_on_from_redis_in_postgresql() {
+    let _alone = ALONE.blocking_lock();
+    if let Some(redis) = server() {
+        if_installed(|| {
+            let database = database();
+            play(
+                || Home::redis(redis.url()),
+                || Home::postgres(Arc::clone(&database)),
+            );
+        });
+    }
+}
+
+#[test]
+fn a_history_goes_on_from_postgresql_in_redis() {
+    let _alone = ALONE.blocking_lock();
+    if let Some(redis) = server() {
+        if_installed(|| {
+            let database = database();
+            play(
+                || Home::postgres(Arc::clone(&database)),
+                || Home::redis(redis.url()),
+            );
+        });
+    }
+}
+
+#[test]
+fn a_history_goes_on_from_redis_in_a_cluster() {
+    let _alone = ALONE.blocking_lock();
+    if let (Some(redis), Some(cluster)) = (server(), cluster()) {
+        play(|| Home::redis(redis.url()), || Home::redis(cluster.url()));
+    }
+}
+
+#[test]
+fn a_history_goes_on_from_a_cluster_in_redis() {
+    let _alone = ALONE.blocking_lock();
+    if let (Some(redis), Some(cluster)) = (server(), cluster()) {
+        play(|| Home::redis(cluster.url()), || Home::redis(redis.url()));
+    }
 }

@@ -4,12 +4,15 @@
 mod copies;
 mod histories;
 mod home;
+mod redis_copies;
 
 #[allow(dead_code, unused_macros, unused_imports, reason = "a part is used")]
 #[path = "../postgres/fixture.rs"]
 mod fixture;
 #[path = "../servers/postgres.rs"]
 mod server;
+#[path = "../servers/redis.rs"]
+mod servers;
 
 /// Held by each test. A process that one of them starts would share, for a moment, the locks on files
 /// that another one is about to let go.
