@@ -42,8 +42,8 @@ pub(crate) struct Overload {
 
 /// Connections that carry the checks.
 const CHECKERS: usize = 64;
-/// Where the numbers of the second load begin, so that nobody is met twice.
-const APART: u64 = 30_000_000;
+/// How far the numbers of the loads are apart, so that nobody is met twice.
+const APART: u64 = 15_000_000;
 
 impl Overload {
     pub(crate) async fn run(&self, common: &Common) -> Result<Report, Failure> {
@@ -83,8 +83,9 @@ impl Overload {
         let calm = checks.overwhelm(Scenario::Right, check_rate, span).await?;
 
         let before = process::resident_bytes(&server.pids());
-        let mut starts = Load::connect(crew, address, self.connections, 2 * APART).await?;
         checks.stock_up(Scenario::Right, span).await?;
+        // Last: a server does not wait for long for somebody to say something.
+        let mut starts = Load::connect(crew, address, self.connections, 2 * APART).await?;
         let watch = Watch::start(server.pids());
         let (starts, stressed) = tokio::join!(
             starts.overwhelm(Scenario::Start, peak * self.times, span),
@@ -92,6 +93,8 @@ impl Overload {
         );
         let most = watch.most();
         let (starts, stressed) = (starts?, stressed?);
+        // Idle ones were closed meanwhile.
+        let mut usual = Load::connect(crew, address, 64, 3 * APART).await?;
         let after = usual.saturate(Scenario::Start, span / 2).await?;
 
         let mut figures = Figures::new();

@@ -24,6 +24,15 @@ pub(crate) struct Cell {
     pub(crate) rounds: Vec<Figures>,
 }
 
+/// The figures of a load that are compared; the JSON holds all.
+const COMPARED: [&str; 5] = [
+    "requests_per_second",
+    "cpu_us_per_request",
+    "store_cpu_us_per_request",
+    "part_p50_ms",
+    "part_p99_ms",
+];
+
 impl Cell {
     /// The values of a figure, lowest first.
     fn sorted(&self, name: &str) -> Vec<f64> {
@@ -142,7 +151,11 @@ impl Report {
                 continue;
             };
             let (scenario, connections, subject) = cell.key();
+            let of_load = cell.median("turns_per_second").is_some();
             for name in cell.rounds.first().into_iter().flat_map(BTreeMap::keys) {
+                if of_load && !COMPARED.contains(&name.as_str()) {
+                    continue;
+                }
                 let (Some(was), Some(is)) = (before.median(name), cell.median(name)) else {
                     continue;
                 };

@@ -307,10 +307,18 @@ impl Client {
         keep: Option<&str>,
     ) -> Went {
         let sent = Instant::now();
-        let answer = self
+        let asked = self
             .connection
             .call(method, &self.path, source, &self.body)
-            .await?;
+            .await;
+        let answer = match asked {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.tally.stray(|| error.to_string());
+                self.connection.reopen().await?;
+                return Ok(false);
+            }
+        };
         if answer.status != expected {
             self.tally.refusal(sent, &answer);
             return Ok(false);

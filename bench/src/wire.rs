@@ -15,6 +15,7 @@ use crate::Failure;
 /// A connection to one server.
 pub(crate) struct Connection {
     stream: TcpStream,
+    address: SocketAddr,
     host: String,
     output: String,
     input: Vec<u8>,
@@ -35,14 +36,19 @@ struct Frame {
 
 impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
         Ok(Self {
-            stream,
+            stream: connect(address).await?,
+            address,
             host: address.to_string(),
             output: String::with_capacity(1024),
             input: Vec::with_capacity(4096),
         })
+    }
+
+    /// Puts another connection in place of one that broke.
+    pub(crate) async fn reopen(&mut self) -> Result<(), Failure> {
+        self.stream = connect(self.address).await?;
+        Ok(())
     }
 
     /// Sends a request and reads its answer. With `source`, in the name of that client.
@@ -81,6 +87,12 @@ impl Connection {
             body: &self.input[frame.body..frame.end],
         })
     }
+}
+
+async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Reads the head of an answer, if it and its body are there.
