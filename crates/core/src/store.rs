@@ -22,6 +22,9 @@ pub enum StoreError {
     /// It cannot be reached or cannot write.
     #[error("the store is unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// It cannot be reached, and was not told of the step: that was surely not done.
+    #[error("the store is unavailable")]
+    NotReached(#[source] Box<dyn Error + Send + Sync>),
     /// It holds as many live verifications as the configuration allows.
     #[error("the store holds its maximum of {max} live verifications (storage.max_live)")]
     Full {
@@ -34,6 +37,20 @@ impl StoreError {
     /// An unavailable store, with the reason that an operator reads in the log.
     pub fn unavailable(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Unavailable(reason.into())
+    }
+
+    /// A store that was not told of the step, with the reason that an operator reads in the log.
+    pub fn not_reached(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::NotReached(reason.into())
+    }
+
+    /// The same of a step a part of which was done before.
+    #[must_use]
+    pub fn after_a_part(self) -> Self {
+        match self {
+            Self::NotReached(reason) => Self::Unavailable(reason),
+            other => other,
+        }
     }
 }
 

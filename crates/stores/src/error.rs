@@ -1,6 +1,9 @@
 //! Why a storage does not open.
 
+use std::error::Error;
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::postgres::PostgresError;
 use crate::redis::RedisRefused;
@@ -106,7 +109,7 @@ pub enum OpenError {
         file: PathBuf,
         /// What the system said.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A copy into it was begun and not finished.
     #[error(
@@ -129,4 +132,37 @@ pub enum OpenError {
     /// The Redis cannot be used.
     #[error(transparent)]
     Redis(#[from] RedisRefused),
+}
+
+impl OpenError {
+    /// Whether nobody is there at present, or nobody who serves yet. Everything else is for a
+    /// person to mend.
+    pub(crate) fn is_away(&self) -> bool {
+        match self {
+            Self::Postgres { source, .. } => source.is_away(),
+            Self::Redis(refused) => refused.is_away(),
+            _ => false,
+        }
+    }
+}
+
+/// Whether an error of the network is behind this one. Certificates that are not to be believed
+/// come as such, too, and are not.
+pub(crate) fn is_of_the_network(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let io = match error.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+            Some(shared) => shared.downcast_ref::<io::Error>(),
+            None => error.downcast_ref::<io::Error>(),
+        };
+        if let Some(io) = io {
+            let is_of_tls = match io.get_ref() {
+                Some(inner) => inner.is::<rustls::Error>(),
+                None => false,
+            };
+            return !is_of_tls;
+        }
+        cause = error.source();
+    }
+    false
 }

@@ -31,7 +31,7 @@ pub use api_keys::MemoryApiKeys;
 pub use error::OpenError;
 pub use fallback::{LocalFallback, Watch};
 pub use moving::{Move, MoveAccounts, MoveError, Moved, copy, keeps_accounts};
-pub use open::{OpenOptions, Opened, look, open, open_accounts, open_api_keys};
+pub use open::{OpenOptions, Opened, look, open, open_accounts, open_accounts_late, open_api_keys};
 pub use postgres::{
     InvalidPostgresUrl, PostgresAccounts, PostgresApiKeys, PostgresError, PostgresStore,
     PostgresTime, PostgresUrl, migrate_postgres,

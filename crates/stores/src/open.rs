@@ -10,11 +10,11 @@ use watchword_core::account::{AccountStore, MemoryAccounts};
 use watchword_core::keys::KeyRing;
 use watchword_core::memory::{MemoryStore, NoJournal};
 use watchword_core::moving::Rows;
-use watchword_core::{ApiKeyStore, Clock, ReplayStore, Store};
+use watchword_core::{ApiKeyStore, Clock, ReplayStore, Store, StoreError};
 
 use crate::api_keys::MemoryApiKeys;
 use crate::error::OpenError;
-use crate::fallback::{LocalFallback, Watch};
+use crate::fallback::{Alone, CopiedKeys, Late, LocalFallback, Watch, reach};
 use crate::moving::{Part, admit};
 use crate::postgres::{Postgres, PostgresAccounts, PostgresApiKeys};
 use crate::redis::{NoAccounts, RedisApiKeys, RedisStorage, Time};
@@ -81,7 +81,15 @@ enum Background {
     Embedded(Box<Embedded>),
     Postgres(Postgres),
     Redis(RedisStorage),
-    Fallback(Box<(Watch, Opened, Embedded)>),
+    Fallback(Box<StandIn>),
+}
+
+/// A storage that a local one stands in for.
+struct StandIn {
+    /// Those who ask the primary whether it is there.
+    watches: Vec<Watch>,
+    primary: Arc<Late<Opened>>,
+    local: Embedded,
 }
 
 /// Opens the storage that `url` names, and puts back what it kept. Another process that serves
@@ -97,14 +105,22 @@ pub async fn open(url: &StorageUrl, options: OpenOptions) -> Result<Opened, Open
     }
 }
 
-/// Opens a storage and a local store that stands in for it while it is away. Both have to open.
+/// Opens a storage and a local store that stands in for it while it is away: at once, if it cannot
+/// be reached now. It is looked at and opened when it can be, and not used before. What only a
+/// person can mend is an error all the same, and so is a local store that does not open.
 async fn open_with_fallback(
     url: &StorageUrl,
     path: PathBuf,
     options: OpenOptions,
 ) -> Result<Opened, OpenError> {
     let clock = Arc::clone(&options.clock);
-    let primary = open_plain(url, options.clone()).await?;
+    let (to, with) = (url.clone(), options.clone());
+    let reached = reach(move || {
+        let (to, with) = (to.clone(), with.clone());
+        async move { open_plain(&to, with).await }
+    });
+    let reached = reached.await?;
+    let primary = reached.storage;
     let own = path.clone();
     let opened = spawn_blocking(move || {
         let settings = Settings {
@@ -113,28 +129,48 @@ async fn open_with_fallback(
             keys: &options.keys,
             clock: options.clock,
         };
-        Embedded::open(&own, settings)
+        let embedded = Embedded::open(&own, settings)?;
+        Ok::<_, OpenError>((embedded, SqliteApiKeys::open(&own)?))
     });
-    let failed = |source| OpenError::Io { file: path, source };
-    let embedded = match opened.await {
-        Ok(embedded) => embedded?,
+    let failed = |source| OpenError::Io {
+        file: path.clone(),
+        source,
+    };
+    let (embedded, copy) = match opened.await {
+        Ok(opened) => opened?,
         Err(error) => return Err(failed(error.into())),
     };
-    let (store, replays) = (Arc::clone(&primary.store), Arc::clone(&primary.replays));
+    let store = Arc::clone(&primary) as Arc<dyn Store>;
+    let replays = Arc::clone(&primary) as Arc<dyn ReplayStore>;
     let fallback = LocalFallback::over(store, replays, embedded.memory(), clock).await;
-    let fallback = Arc::new(fallback.map_err(|error| failed(io::Error::other(error)))?);
+    let cannot = |error| failed(io::Error::other(error));
+    let fallback = Arc::new(fallback.map_err(cannot)?);
+    let mut watches = Vec::new();
+    if let Some((why, watch)) = reached.missed {
+        let begun = fallback.begin_without(StoreError::not_reached(why)).await;
+        begun.map_err(cannot)?;
+        watches.push(watch);
+    }
+    watches.push(fallback.watch());
+    let keys = Arc::clone(&primary) as Arc<dyn ApiKeyStore>;
+    let keys = Arc::new(CopiedKeys::of(&fallback, keys, Arc::new(copy)));
+    watches.push(keys.watch());
     let (local, watched) = (embedded.stats(), Arc::clone(&fallback));
     Ok(Opened {
         store: Arc::clone(&fallback) as Arc<dyn Store>,
         replays: Arc::clone(&fallback) as Arc<dyn ReplayStore>,
-        api_keys: Arc::clone(&primary.api_keys),
-        accounts: Arc::clone(&primary.accounts),
+        api_keys: keys,
+        accounts: Arc::clone(&primary) as Arc<dyn AccountStore>,
         rows: None,
         stats: StatsReader::new(move || Stats {
             degraded: watched.is_away(),
             ..local()
         }),
-        background: Background::Fallback(Box::new((fallback.watch(), primary, embedded))),
+        background: Background::Fallback(Box::new(StandIn {
+            watches,
+            primary,
+            local: embedded,
+        })),
     })
 }
 
@@ -261,6 +297,25 @@ pub async fn open_accounts(url: &StorageUrl) -> Result<Arc<dyn AccountStore>, Op
     Ok(Arc::new(opened?))
 }
 
+/// [`open_accounts`], or goes on trying if the storage is away: until it is there, everything is
+/// refused. For as long as the process lives.
+///
+/// # Errors
+/// [`OpenError`], where waiting does not help.
+pub async fn open_accounts_late(url: &StorageUrl) -> Result<Arc<dyn AccountStore>, OpenError> {
+    let to = url.clone();
+    let reached = reach(move || {
+        let to = to.clone();
+        async move { open_accounts(&to).await.map(Alone) }
+    });
+    let reached = reached.await?;
+    if let Some((why, watch)) = reached.missed {
+        tracing::warn!(reason = %why, "the accounts are away; what needs them is refused");
+        watch.forget();
+    }
+    Ok(reached.storage)
+}
+
 /// Opens API keys by themselves, beside running servers or without any; nothing where they would
 /// end with this process.
 ///
@@ -303,10 +358,9 @@ impl Opened {
             Background::Postgres(postgres) => drop(postgres),
             Background::Redis(redis) => drop(redis),
             Background::Fallback(parts) => {
-                let (watch, primary, local) = *parts;
-                drop(watch);
-                drop(primary);
-                local.close();
+                drop(parts.watches);
+                parts.primary.close();
+                parts.local.close();
             }
         });
         if closed.await.is_err() {

@@ -1,8 +1,9 @@
 //! Accounts, put together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use watchword_core::account::{AccountParts, AccountStore, Accounts};
+use watchword_core::account::{AccountParts, AccountStore, Accounts, Renewed};
 use watchword_core::{Entropy, Store, Verifier};
 use watchword_http::PasswordPool;
 
@@ -17,7 +18,12 @@ pub(crate) struct Surroundings {
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) issuer: String,
+    /// Whether the server starts although the storage is away, because another stands in for it.
+    pub(crate) may_be_away: bool,
 }
+
+/// How often accounts that were away at the start are looked at again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Opens accounts, and brings those that an older key sealed under the newest one.
 ///
@@ -26,13 +32,17 @@ pub(crate) struct Surroundings {
 pub(crate) async fn assemble(
     settings: &AccountSettings,
     around: Surroundings,
-) -> Result<Accounts, Failure> {
+) -> Result<Arc<Accounts>, Failure> {
+    let may_be_away = around.may_be_away;
     let apart = match &settings.url {
-        Some(url) => Some(
-            watchword_stores::open_accounts(url)
-                .await
-                .map_err(|error| Failure::from_error(&error))?,
-        ),
+        Some(url) => {
+            let opened = if may_be_away {
+                watchword_stores::open_accounts_late(url).await
+            } else {
+                watchword_stores::open_accounts(url).await
+            };
+            Some(opened.map_err(|error| Failure::from_error(&error))?)
+        }
         None => None,
     };
     let workers = settings.hash_workers.unwrap_or_else(usual_workers);
@@ -42,16 +52,35 @@ pub(crate) async fn assemble(
         settings.hash_waiting,
         around.entropy,
     );
-    let accounts = Accounts::new(AccountParts {
+    let accounts = Arc::new(Accounts::new(AccountParts {
         accounts: apart.unwrap_or(around.accounts),
         store: around.store,
         verifier: around.verifier,
         passwords: Arc::new(pool),
         issuer: around.issuer,
         token_life: settings.token_life,
-    });
-    let renewed = accounts.renew().await;
-    let renewed = renewed.map_err(|error| Failure::from_error(&error))?;
+    }));
+    match accounts.renew().await {
+        Ok(renewed) => tell(renewed),
+        Err(watchword_core::Failure::Store(_)) if may_be_away => {
+            let late = Arc::clone(&accounts);
+            tokio::spawn(async move {
+                let renewed = loop {
+                    tokio::time::sleep(AGAIN).await;
+                    if let Ok(renewed) = late.renew().await {
+                        break renewed;
+                    }
+                };
+                tell(renewed);
+            });
+        }
+        Err(error) => return Err(Failure::from_error(&error)),
+    }
+    Ok(accounts)
+}
+
+/// Tells the operator what became of accounts that an older key sealed.
+fn tell(renewed: Renewed) {
     if renewed.renewed > 0 {
         tracing::info!(
             accounts = renewed.renewed,
@@ -65,7 +94,6 @@ pub(crate) async fn assemble(
              get them back"
         );
     }
-    Ok(accounts)
 }
 
 /// Half of the machine: the other half serves those who log in by code.

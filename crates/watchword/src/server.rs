@@ -152,6 +152,7 @@ async fn assemble(
         verifier: Arc::clone(&verifier),
         entropy: entropy_of,
         issuer,
+        may_be_away: config.storage.fallback.is_some(),
     };
     let accounts = accounts::assemble(&config.accounts, around).await?;
     let ports = StorePorts {
@@ -163,7 +164,7 @@ async fn assemble(
         callbacks: Reception::new(Arc::new(desk)),
         courier,
         ports,
-        accounts: Arc::new(accounts),
+        accounts,
         inbox,
         metrics,
     };

@@ -175,7 +175,7 @@ const fn of_failure(failure: &Failure) -> StatusCode {
 
 const fn store_wait(error: &StoreError) -> Duration {
     match error {
-        StoreError::Unavailable(_) => STORE_WAIT,
+        StoreError::Unavailable(_) | StoreError::NotReached(_) => STORE_WAIT,
         StoreError::Full { .. } => FULL_WAIT,
     }
 }

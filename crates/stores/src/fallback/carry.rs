@@ -44,7 +44,8 @@ impl Owed {
 /// A verification that counts as a send and whose code nobody has.
 pub(super) fn blank(recipient: RecipientIndex, purpose: Purpose, terms: SendTerms) -> StartStep {
     let mut id = drawn();
-    id[..2].copy_from_slice(&recipient.as_bytes()[..2]);
+    // Which lead to its place.
+    id[..4].copy_from_slice(&recipient.as_bytes()[..4]);
     let id = uuid::Builder::from_custom_bytes(id).into_uuid();
     StartStep {
         id: VerificationId::from_bytes(*id.as_bytes()),
@@ -113,7 +114,10 @@ impl<J: Journal> Shared<J> {
         let purposes = std::iter::repeat_n(&unnamed, rest).chain(&counted.purposes);
         for purpose in purposes {
             let step = blank(counted.index, purpose.clone(), self.free_terms());
+            let id = step.id;
             self.primary.start(step, self.clock.now()).await?;
+            // Or it would be taken for the newer code while it lives.
+            self.primary.fail(id, self.clock.now()).await?;
         }
         self.carry_failures(counted.index, counted.failures, counted.locked)
             .await

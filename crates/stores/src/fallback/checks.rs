@@ -32,7 +32,12 @@ impl<J: Journal> Shared<J> {
             .primary
             .newest(&step.app, *recipient, purpose, now)
             .await;
-        let there = self.watched(there).await?;
+        let there = match self.watched(there).await {
+            Ok(there) => there,
+            // Nothing was done there, so it is as if it had been known to be away.
+            Err(_) if self.is_away() => return Ok(Some(id)),
+            Err(error) => return Err(error),
+        };
         let newer =
             |sent_at| there.is_some_and(|there| there.is_live(now) && there.sent_at >= sent_at);
         let held = self.local.held(id);

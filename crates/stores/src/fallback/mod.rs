@@ -11,10 +11,15 @@
 
 mod carry;
 mod checks;
+mod keys;
+mod late;
+mod locks;
+mod owed;
 mod replays;
 mod sends;
 mod store;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,11 +27,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::RwLock;
 use tokio::task::AbortHandle;
-use watchword_core::keys::Sealed;
 use watchword_core::memory::{Journal, MemoryStore};
-use watchword_core::{Clock, Replay, ReplayKey, ReplayStore, Store, StoreError, Timestamp};
+use watchword_core::{Clock, ReplayStore, Store, StoreError, Timestamp};
 
 use self::carry::Owed;
+pub(crate) use self::keys::CopiedKeys;
+pub(crate) use self::late::{Alone, Late, reach};
+use self::owed::{OWED_SINCE, owe_since, owed_since};
 
 /// How often the primary is asked whether it is there.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -37,9 +44,6 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// How long it may think about it otherwise.
 const LONG_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Under this key of the local store is since when the primary is owed what was counted here.
-const OWED_SINCE: ReplayKey = ReplayKey(*b"owed to primary\0");
-
 /// A store that another one stands in for.
 pub struct LocalFallback<J: Journal> {
     shared: Arc<Shared<J>>,
@@ -47,6 +51,13 @@ pub struct LocalFallback<J: Journal> {
 
 /// Ends the task of [`LocalFallback::watch`] when it is dropped.
 pub struct Watch(AbortHandle);
+
+impl Watch {
+    /// Lets the task go on for as long as it likes.
+    pub(crate) fn forget(self) {
+        std::mem::forget(self);
+    }
+}
 
 impl Drop for Watch {
     fn drop(&mut self) {
@@ -67,6 +78,8 @@ struct Shared<J: Journal> {
     /// been taken to the primary.
     floor: AtomicU64,
     owed: Mutex<Owed>,
+    /// Held by whoever changes the list of locks that the primary has to lift.
+    lifted: tokio::sync::Mutex<()>,
 }
 
 impl<J: Journal> LocalFallback<J> {
@@ -91,6 +104,7 @@ impl<J: Journal> LocalFallback<J> {
             gate: RwLock::new(()),
             floor: AtomicU64::new(since.unwrap_or_default().as_millis()),
             owed: Mutex::new(Owed::since(since.unwrap_or_default())),
+            lifted: tokio::sync::Mutex::default(),
         });
         if since.is_some() {
             tracing::warn!("the primary storage is owed what was counted while it was away");
@@ -102,6 +116,19 @@ impl<J: Journal> LocalFallback<J> {
     #[must_use]
     pub fn is_away(&self) -> bool {
         self.shared.is_away()
+    }
+
+    /// Lets the local store stand in from the start, as the primary could not be reached.
+    ///
+    /// # Errors
+    /// When the local store cannot be written.
+    pub async fn begin_without(&self, why: StoreError) -> Result<(), StoreError> {
+        if self.is_away() {
+            say_away(&why);
+            return Ok(());
+        }
+        self.shared.leave(&why).await;
+        if self.is_away() { Ok(()) } else { Err(why) }
     }
 
     /// Asks the primary whether it is there, and acts on it: lets the local store stand in, or
@@ -159,9 +186,9 @@ impl<J: Journal> Shared<J> {
     }
 
     /// Looks at what a step of the primary came to; if that is gone, the next step is local. This
-    /// one is not: nobody knows whether the primary did it before it went.
+    /// one is only where it is certain that the primary did not do it before it went.
     async fn watched<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let Err(error @ StoreError::Unavailable(_)) = &answer
+        if let Err(error @ (StoreError::Unavailable(_) | StoreError::NotReached(_))) = &answer
             && !self.is_away()
         {
             let ready = tokio::time::timeout(PATIENCE, self.primary.ready()).await;
@@ -192,14 +219,7 @@ impl<J: Journal> Shared<J> {
         *self.owed.lock() = Owed::since(since);
         self.floor.fetch_max(since.as_millis(), Ordering::AcqRel);
         self.away.store(true, Ordering::Release);
-        let reason: &dyn std::error::Error = match why {
-            StoreError::Unavailable(reason) => reason.as_ref(),
-            other => other,
-        };
-        tracing::warn!(
-            reason = %reason,
-            "the primary storage is away; the local one stands in for it"
-        );
+        say_away(why);
     }
 
     /// Takes what was counted here to the primary, and lets it take over.
@@ -212,8 +232,10 @@ impl<J: Journal> Shared<J> {
             self.floor.store(until.as_millis(), Ordering::Release);
             until
         };
+        self.carry_lifted().await?;
         self.carry_until(until).await?;
         let _changing = self.gate.write().await;
+        self.carry_lifted().await?;
         self.carry_until(Timestamp::from_millis(u64::MAX)).await?;
         self.local.abandon(OWED_SINCE).await?;
         self.away.store(false, Ordering::Release);
@@ -222,33 +244,28 @@ impl<J: Journal> Shared<J> {
     }
 }
 
-/// Remembers since when the primary is owed what is counted here.
-async fn owe_since(local: &dyn ReplayStore, since: Timestamp) -> Result<(), StoreError> {
-    let forever = Timestamp::from_millis(u64::MAX);
-    local.claim(OWED_SINCE, [0; 32], forever, since).await?;
-    let moment = Sealed::from_bytes(&since.as_millis().to_le_bytes());
-    local.finish(OWED_SINCE, moment, forever).await
+/// One line for the log, with the reason and what is behind it.
+fn say_away(why: &StoreError) {
+    let reason: &dyn Error = match why {
+        StoreError::Unavailable(reason) | StoreError::NotReached(reason) => reason.as_ref(),
+        other => other,
+    };
+    tracing::warn!(
+        reason = with_causes(reason),
+        "the primary storage is away; the local one stands in for it"
+    );
 }
 
-/// Since when the primary is owed, if it is.
-async fn owed_since(
-    local: &dyn ReplayStore,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, StoreError> {
-    let forever = Timestamp::from_millis(u64::MAX);
-    match local.claim(OWED_SINCE, [0; 32], forever, now).await? {
-        Replay::Fresh => {
-            local.abandon(OWED_SINCE).await?;
-            Ok(None)
+/// An error and its causes, as far as it does not tell them itself.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let told = next.to_string();
+        if !text.contains(&told) {
+            text = format!("{text}: {told}");
         }
-        Replay::Done(moment) => {
-            let bytes = moment.as_bytes().try_into().unwrap_or_default();
-            Ok(Some(Timestamp::from_millis(u64::from_le_bytes(bytes))))
-        }
-        // Ended in the middle, before any step was done here; the claim itself is nothing owed.
-        Replay::Running | Replay::Different => {
-            local.abandon(OWED_SINCE).await?;
-            Ok(None)
-        }
+        cause = next.source();
     }
+    text
 }

@@ -5,7 +5,7 @@ use watchword_core::keys::Sealed;
 use watchword_core::memory::Journal;
 use watchword_core::{Replay, ReplayKey, ReplayStore, StoreError, Timestamp};
 
-use super::LocalFallback;
+use super::{LocalFallback, Shared};
 
 #[async_trait]
 impl<J: Journal> ReplayStore for LocalFallback<J> {
@@ -24,11 +24,16 @@ impl<J: Journal> ReplayStore for LocalFallback<J> {
         }
         let primary = &shared.primary_replays;
         let there = primary.claim(key, fingerprint, running_until, now).await;
-        let there = shared.watched(there).await;
-        if !matches!(there, Ok(Replay::Fresh)) {
-            local.abandon(key).await?;
+        match shared.watched(there).await {
+            Ok(Replay::Fresh) => Ok(Replay::Fresh),
+            // The primary may hold it for this request now, for as long as requests may run.
+            // Nothing but that was done, so the request can be served here.
+            Err(_) if shared.is_away() => Ok(here),
+            other => {
+                local.abandon(key).await?;
+                other
+            }
         }
-        there
     }
 
     async fn finish(
@@ -44,7 +49,7 @@ impl<J: Journal> ReplayStore for LocalFallback<J> {
             return Ok(());
         }
         let there = shared.primary_replays.finish(key, answer, keep_until).await;
-        shared.watched(there).await
+        shared.unless_away(there).await
     }
 
     async fn abandon(&self, key: ReplayKey) -> Result<(), StoreError> {
@@ -54,6 +59,16 @@ impl<J: Journal> ReplayStore for LocalFallback<J> {
             return Ok(());
         }
         let there = shared.primary_replays.abandon(key).await;
-        shared.watched(there).await
+        shared.unless_away(there).await
+    }
+}
+
+impl<J: Journal> Shared<J> {
+    /// What was done here is enough while the primary is away: it frees the key by itself.
+    async fn unless_away(&self, there: Result<(), StoreError>) -> Result<(), StoreError> {
+        match self.watched(there).await {
+            Err(_) if self.is_away() => Ok(()),
+            other => other,
+        }
     }
 }

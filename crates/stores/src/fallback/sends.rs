@@ -42,12 +42,34 @@ impl<J: Journal> Shared<J> {
             return Ok(StartOutcome::Refused(Refusal::Live));
         }
         let outcome = self.primary.start(step.clone(), now).await;
-        let outcome = self.watched(outcome).await?;
-        if matches!(outcome, StartOutcome::Started(_)) {
+        let outcome = self.watched(outcome).await;
+        if let Err(error @ StoreError::NotReached(_)) = outcome {
+            // The primary has not heard of it, so it can be done here.
+            let here = self.start_here(step, now).await;
+            return here.unwrap_or(Err(error));
+        }
+        if let Ok(StartOutcome::Started(_)) = outcome {
             let at = self.mirror_moment(now);
             self.local.mirror_send(Elsewhere::from(&step), at);
         }
-        Ok(outcome)
+        outcome
+    }
+
+    /// A resend of what is kept here, if the primary is away.
+    async fn resend_alone(
+        &self,
+        step: &ResendStep,
+        now: Timestamp,
+    ) -> Option<Result<ResendOutcome, StoreError>> {
+        if !self.is_away() {
+            return None;
+        }
+        let _standing_in = self.gate.read().await;
+        if !self.is_away() {
+            return None;
+        }
+        let now = self.local_moment(now);
+        Some(self.local.resend(step.clone(), now).await)
     }
 
     /// A resend of what is kept here. While the primary is there, its limits are charged first.
@@ -56,11 +78,8 @@ impl<J: Journal> Shared<J> {
         mut step: ResendStep,
         now: Timestamp,
     ) -> Result<ResendOutcome, StoreError> {
-        if self.is_away() {
-            let _standing_in = self.gate.read().await;
-            if self.is_away() {
-                return self.local.resend(step, self.local_moment(now)).await;
-            }
+        if let Some(outcome) = self.resend_alone(&step, now).await {
+            return outcome;
         }
         let held = self.local.held(step.id);
         let Some(held) = held.filter(|held| held.app == step.app && held.is_live(now)) else {
@@ -81,13 +100,21 @@ impl<J: Journal> Shared<J> {
             ends: true,
         };
         let outcome = self.primary.start(counted, now).await;
-        match self.watched(outcome).await? {
-            StartOutcome::Refused(refusal) => return Ok(ResendOutcome::Refused(refusal)),
-            StartOutcome::Started(charged) => undone.charged = charged,
+        match self.watched(outcome).await {
+            Ok(StartOutcome::Refused(refusal)) => return Ok(ResendOutcome::Refused(refusal)),
+            Ok(StartOutcome::Started(charged)) => undone.charged = charged,
+            Err(error @ StoreError::NotReached(_)) => {
+                let alone = self.resend_alone(&step, now).await;
+                return alone.unwrap_or(Err(error));
+            }
+            Err(error) => return Err(error),
         }
         step.terms = self.without_limits(&step.terms, &held);
         let outcome = self.local.resend(step, now).await;
-        if !matches!(outcome, Ok(ResendOutcome::Renewed(..))) {
+        if matches!(outcome, Ok(ResendOutcome::Renewed(..))) {
+            // Or it would be taken for the newer code. It dies by itself in a second.
+            let _ = self.primary.fail(undone.id, now).await;
+        } else {
             self.primary.withdraw(undone, now).await?;
         }
         outcome

@@ -171,7 +171,11 @@ impl<J: Journal> Store for LocalFallback<J> {
         let mut due = self.local().overdue(most, now).await?;
         if !self.is_away() && due.len() < most {
             let there = self.shared.primary.overdue(most - due.len(), now);
-            due.extend(self.there(there).await?);
+            match self.there(there).await {
+                Ok(there) => due.extend(there),
+                Err(_) if self.is_away() => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(due)
     }
@@ -187,12 +191,8 @@ impl<J: Journal> Store for LocalFallback<J> {
         self.there(self.shared.primary.fall_back(id, now)).await
     }
 
-    /// Needs the primary: a lock that stayed there would come back with it.
     async fn unlock(&self, recipient: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {
-        let there = self.shared.primary.unlock(recipient, now);
-        let there = self.there(there).await?;
-        let here = self.local().unlock(recipient, now).await?;
-        Ok(there || here)
+        to_its_end(Arc::clone(&self.shared).lift(recipient, now)).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

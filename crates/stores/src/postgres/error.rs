@@ -3,7 +3,10 @@
 use std::error::Error;
 use std::fmt;
 
+use tokio_postgres::error::SqlState;
 use watchword_core::StoreError;
+
+use crate::error::is_of_the_network;
 
 /// What went wrong, and what to do about it. Never carries a password or what a step was about.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +18,9 @@ pub enum PostgresError {
     /// It did not answer in time.
     #[error("the server did not answer in time")]
     Slow,
+    /// There was no connection for a statement, so that the server was not told of it.
+    #[error("{0}")]
+    NotReached(#[source] Box<PostgresError>),
     /// The storage was closed.
     #[error("the storage is closed")]
     Closed,
@@ -85,6 +91,29 @@ pub enum PostgresError {
 }
 
 impl PostgresError {
+    /// The same, where the server was not told of the statement.
+    pub(super) fn untold(self) -> Self {
+        Self::NotReached(Box::new(self))
+    }
+
+    /// Whether no server is there at present, or none that takes part yet or writes.
+    pub(crate) fn is_away(&self) -> bool {
+        match self {
+            Self::Slow => true,
+            Self::NotReached(reason) => reason.is_away(),
+            Self::Server(error) => match error.code().map(SqlState::code) {
+                // Connection trouble, a server that starts or ends, too many connections, a
+                // standby.
+                Some(code) => {
+                    let away = ["08", "57P", "53300", "25006"];
+                    away.iter().any(|class| code.starts_with(class))
+                }
+                None => error.is_closed() || is_of_the_network(error),
+            },
+            _ => false,
+        }
+    }
+
     pub(super) fn tls(error: Box<dyn Error + Send + Sync>) -> Self {
         Self::Tls(error)
     }
@@ -98,7 +127,10 @@ impl From<tokio_postgres::Error> for PostgresError {
 
 impl From<PostgresError> for StoreError {
     fn from(error: PostgresError) -> Self {
-        Self::unavailable(error)
+        match error {
+            PostgresError::NotReached(reason) => Self::not_reached(reason),
+            error => Self::unavailable(error),
+        }
     }
 }
 

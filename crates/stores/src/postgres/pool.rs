@@ -78,10 +78,12 @@ impl Pool {
         statement: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, PostgresError> {
+        let mut told = false;
         let within = timeout(self.step_timeout, async {
             let permit = self.permits.acquire().await;
             let _permit = permit.map_err(|_| PostgresError::Closed)?;
-            let link = self.link().await?;
+            let link = self.link().await.map_err(PostgresError::untold)?;
+            told = true;
             let rows = link.client.query_typed(statement, parameters).await;
             let rows = rows.map_err(PostgresError::from);
             self.put_back(link, rows.as_ref().err());
@@ -91,7 +93,11 @@ impl Pool {
             // What hangs for one hangs for all.
             self.idle.lock().clear();
             self.pass_over(self.preferred.load(Ordering::Relaxed));
-            Err(PostgresError::Slow)
+            Err(if told {
+                PostgresError::Slow
+            } else {
+                PostgresError::Slow.untold()
+            })
         })
     }
 

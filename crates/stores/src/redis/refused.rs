@@ -2,6 +2,12 @@
 
 use std::path::PathBuf;
 
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+use watchword_core::StoreError;
+
+use super::servers::NoAnswer;
+use crate::error::is_of_the_network;
+
 /// The Redis is not used, and nothing was served from it. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisRefused {
@@ -73,4 +79,30 @@ pub enum RedisRefused {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl RedisRefused {
+    /// Whether no server is there at present, or none that serves yet.
+    pub(crate) fn is_away(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => is_away(source),
+            Self::Unwritable { source, .. } => match source {
+                StoreError::Unavailable(reason) | StoreError::NotReached(reason) => {
+                    reason.is::<NoAnswer>()
+                        || reason.downcast_ref::<RedisError>().is_some_and(is_away)
+                }
+                StoreError::Full { .. } => false,
+            },
+            _ => false,
+        }
+    }
+}
+
+fn is_away(error: &RedisError) -> bool {
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
+    match error.kind() {
+        ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain) => true,
+        ErrorKind::Io => is_of_the_network(error),
+        _ => false,
+    }
 }

@@ -121,11 +121,45 @@ impl Server {
         })
     }
 
+    /// A connection. An error says that there is none, so that the server was told nothing.
+    pub(super) async fn reach(&self) -> Result<Reached<'_>, RedisError> {
+        let lane = &self.lanes[self.turn.fetch_add(1, Ordering::Relaxed) % self.lanes.len()];
+        let (number, connection) = lane.connection(&self.client, self.patience).await?;
+        Ok(Reached {
+            lane,
+            number,
+            connection,
+        })
+    }
+
+    /// Reaches it, and sends commands.
+    pub(super) async fn send(&self, commands: &[Cmd]) -> Result<Vec<Value>, RedisError> {
+        self.reach().await?.send(commands).await
+    }
+
+    /// Sends one command, whose refusal is an error.
+    pub(super) async fn ask(&self, command: Cmd) -> Result<Value, RedisError> {
+        let mut answers = self.send(&[command]).await?;
+        answers.pop().unwrap_or_default().extract_error()
+    }
+}
+
+/// A server that there is a connection to.
+pub(super) struct Reached<'a> {
+    lane: &'a Lane,
+    number: u64,
+    connection: MultiplexedConnection,
+}
+
+impl Reached<'_> {
     /// Sends commands, one behind the other and nothing between them. What the server refuses is
     /// an answer; an error says that we cannot know whether it did them.
-    pub(super) async fn send(&self, commands: &[Cmd]) -> Result<Vec<Value>, RedisError> {
-        let lane = &self.lanes[self.turn.fetch_add(1, Ordering::Relaxed) % self.lanes.len()];
-        let (number, mut connection) = lane.connection(&self.client, self.patience).await?;
+    pub(super) async fn send(self, commands: &[Cmd]) -> Result<Vec<Value>, RedisError> {
+        let Self {
+            lane,
+            number,
+            mut connection,
+        } = self;
         let sent = match commands {
             [command] => connection
                 .send_packed_command(command)
@@ -146,12 +180,6 @@ impl Server {
             lane.forget(number);
         }
         sent
-    }
-
-    /// Sends one command, whose refusal is an error.
-    pub(super) async fn ask(&self, command: Cmd) -> Result<Value, RedisError> {
-        let mut answers = self.send(&[command]).await?;
-        answers.pop().unwrap_or_default().extract_error()
     }
 }
 

@@ -39,7 +39,15 @@ struct TooFewReplicas {
 
 #[derive(Debug, thiserror::Error)]
 #[error("Redis did not answer within {0:?} (step_timeout)")]
-struct NoAnswer(Duration);
+pub(super) struct NoAnswer(Duration);
+
+/// No answer came of a call.
+enum Undelivered {
+    /// No server was told of it, or none that did it.
+    Untold(RedisError),
+    /// A server was, and we cannot know.
+    Lost(RedisError),
+}
 
 /// An answer of a script that is none of its own.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +154,10 @@ impl Servers {
     ) -> Result<Vec<Value>, StoreError> {
         self.in_time(async {
             let delivered = self.try_deliver(key, commands).await;
-            delivered.map_err(StoreError::unavailable)
+            delivered.map_err(|undelivered| match undelivered {
+                Undelivered::Untold(error) => StoreError::not_reached(error),
+                Undelivered::Lost(error) => StoreError::unavailable(error),
+            })
         })
         .await
     }
@@ -155,35 +166,41 @@ impl Servers {
         &self,
         key: &[u8],
         mut commands: impl FnMut(bool) -> Vec<Cmd>,
-    ) -> Result<Vec<Value>, RedisError> {
-        let mut server = self.topology.server_of(key).await?;
+    ) -> Result<Vec<Value>, Undelivered> {
+        use Undelivered::{Lost, Untold};
+        let mut server = self.topology.server_of(key).await.map_err(Untold)?;
         let (mut unknown, mut asking) = (false, false);
         for _ in 0..HOPS {
             let refusal = match self.send(&server, commands(unknown), asking).await {
                 Ok(answers) => return Ok(answers),
-                Err(refusal) => refusal,
+                Err(Lost(refusal)) => refusal,
+                Err(untold) => {
+                    self.topology.doubt(&server);
+                    return Err(untold);
+                }
             };
             match refusal.kind() {
                 ErrorKind::Server(ServerErrorKind::NoScript) => unknown = true,
                 ErrorKind::Server(ServerErrorKind::Moved) => {
                     asking = false;
                     self.topology.doubt(&server);
-                    server = self.redirected(&server, &refusal)?;
+                    server = self.redirected(&server, &refusal).map_err(Untold)?;
                 }
                 ErrorKind::Server(ServerErrorKind::Ask) => {
-                    server = self.redirected(&server, &refusal)?;
+                    server = self.redirected(&server, &refusal).map_err(Untold)?;
                     asking = true;
                 }
                 ErrorKind::Server(ServerErrorKind::TryAgain) => sleep(AGAIN).await,
                 ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::NoPerm)
-                | ErrorKind::Extension => return Err(refusal),
+                | ErrorKind::Extension => return Err(Lost(refusal)),
                 _ => {
                     self.topology.doubt(&server);
-                    return Err(refusal);
+                    return Err(Lost(refusal));
                 }
             }
         }
-        Err((ErrorKind::Client, "the slot moves from server to server").into())
+        let moves = (ErrorKind::Client, "the slot moves from server to server");
+        Err(Lost(moves.into()))
     }
 
     fn redirected(&self, from: &Shared, refusal: &RedisError) -> Result<Shared, RedisError> {
@@ -199,13 +216,15 @@ impl Servers {
         server: &Shared,
         mut commands: Vec<Cmd>,
         asking: bool,
-    ) -> Result<Vec<Value>, RedisError> {
+    ) -> Result<Vec<Value>, Undelivered> {
         if asking {
             commands.insert(0, redis::cmd("ASKING"));
         }
-        let answers = server.send(&commands).await?;
+        let reached = server.reach().await.map_err(Undelivered::Untold)?;
+        let answers = reached.send(&commands).await.map_err(Undelivered::Lost)?;
         let answers = answers.into_iter().map(Value::extract_error);
-        let mut answers = answers.collect::<Result<Vec<_>, _>>()?;
+        let answers = answers.collect::<Result<Vec<_>, _>>();
+        let mut answers = answers.map_err(Undelivered::Lost)?;
         if asking {
             answers.remove(0);
         }

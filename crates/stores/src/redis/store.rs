@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use redis::Value;
 use watchword_core::{
     AppId, CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, Clock, DeliveryId, Locked,
     MessageKey, Note, Purpose, RecipientIndex, Refusal, ResendOutcome, ResendStep, SendTerms,
@@ -98,6 +99,15 @@ impl RedisStore {
         self.servers.call(&call.six(at.as_millis())).await.map(drop)
     }
 
+    /// The recipient's part of a send, whose source may have paid already.
+    async fn after(&self, paid: Paid, call: &Call) -> Result<Value, StoreError> {
+        let answer = self.servers.call(call).await;
+        match paid.at {
+            Some(_) => answer.map_err(StoreError::after_a_part),
+            None => answer,
+        }
+    }
+
     /// The recipient's part came to nothing that the source should pay for.
     async fn refund(&self, terms: &SendTerms, paid: Paid, now: Timestamp) {
         if let (Some(charge), Some(at)) = (&terms.source, paid.at)
@@ -117,7 +127,7 @@ impl RedisStore {
             Err(refused) => return Ok(StartOutcome::Refused(refused)),
         };
         let call = self.calls.start(&step, now);
-        let answer = self.servers.call(&call).await?;
+        let answer = self.after(paid, &call).await?;
         let mut told = Told::of(&answer).ok_or_else(Unreadable::error)?;
         if told.verdict == "started" {
             self.places.remember(Place::from(&step));
@@ -139,7 +149,7 @@ impl RedisStore {
             Err(refused) => return Ok(ResendOutcome::Refused(refused)),
         };
         let call = self.calls.resend(&step, now);
-        let answer = self.servers.call(&call).await?;
+        let answer = self.after(paid, &call).await?;
         let mut told = Told::of(&answer).ok_or_else(Unreadable::error)?;
         let outcome = match told.verdict {
             "renewed" => {

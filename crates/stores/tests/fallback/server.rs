@@ -10,7 +10,7 @@ use watchword_core::{
     Source, StartRequest, Store, Terms, VerificationId, Verifier, Whose,
 };
 
-use super::switch::Site;
+use super::site::Site;
 
 pub(crate) const WRONG: &str = "000000";
 const MINUTE: Duration = Duration::from_mins(1);

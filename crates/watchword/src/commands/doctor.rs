@@ -9,6 +9,8 @@ mod storage;
 
 use std::time::Duration;
 
+use watchword_stores::StorageUrl;
+
 use super::trial::faults;
 use super::{given_to_serve, runtime};
 use crate::cli::Doctor;
@@ -60,6 +62,10 @@ fn look(
             && *url != config.storage.url
         {
             report.add([storage::look("storage.accounts_url", url).await]);
+        }
+        if let Some(path) = &config.storage.fallback {
+            let local = StorageUrl::Sqlite(path.clone());
+            report.add([storage::look("storage.fallback_path", &local).await]);
         }
         let (accounts, callbacks) = tokio::join!(
             accounts::look(config, limit),

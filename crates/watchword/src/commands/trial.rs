@@ -42,7 +42,12 @@ pub(super) fn faults(config: &Config, given: &Given) -> Result<Vec<Fault>, Failu
             }
         }
     });
-    if let Some(path) = config.storage.url.path() {
+    let files = [
+        ("storage.url", config.storage.url.path()),
+        ("storage.fallback_path", config.storage.fallback.as_deref()),
+    ];
+    for (setting, path) in files {
+        let Some(path) = path else { continue };
         let folder = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
@@ -53,7 +58,7 @@ pub(super) fn faults(config: &Config, given: &Given) -> Result<Vec<Fault>, Failu
                 "the folder {} does not exist; create it first",
                 folder.display()
             );
-            faults.push(Fault::at("storage.url", message));
+            faults.push(Fault::at(setting, message));
         }
     }
     let faults = faults.into_iter().map(|fault| {

@@ -396,7 +396,8 @@ impl Settling<'_> {
     fn fallback(&mut self, given: &shape::Storage, url: &StorageUrl) -> Option<PathBuf> {
         let shared = matches!(url, StorageUrl::Postgres(_) | StorageUrl::Redis(_));
         let local = given.fallback == shape::Fallback::Local;
-        if local && !shared {
+        // Where nothing is named, everything is local anyway.
+        if local && !shared && given.url.is_some() {
             let message = "`local` stands in for PostgreSQL or Redis (storage.url)";
             self.complain("storage.fallback", message);
         }
@@ -406,7 +407,7 @@ impl Settling<'_> {
             self.complain("storage.fallback_path", message);
         }
         let path = path.unwrap_or_else(|| "watchword-fallback.db".into());
-        local.then_some(path)
+        (local && shared).then_some(path)
     }
 
     fn storage_url(&mut self, path: &str, text: Option<&str>) -> StorageUrl {

@@ -212,7 +212,7 @@ async fn the_example_whatsapp_keeps_codes_in_the_database_of_its_own_name() {
     let Some(installed) = postgres::Installed::find() else {
         return;
     };
-    let database = postgres::Server::start(installed);
+    let mut database = postgres::Server::start(installed);
     let gupshup = stand_in(Family::Gupshup).await;
     let example = Example::of("whatsapp")
         .checks()
@@ -239,8 +239,41 @@ async fn the_example_whatsapp_keeps_codes_in_the_database_of_its_own_name() {
     let expected = json!({"success": true, "message": "OTP verified successfully", "data": number});
     is(&verified, 200, expected);
     let health = caller.get("/health").await;
-    let expected = json!({"status": "healthy", "message": "WhatsApp OTP API is running"});
-    is(&health, 200, expected);
+    let healthy = json!({"status": "healthy", "message": "WhatsApp OTP API is running"});
+    is(&health, 200, healthy.clone());
+
+    // And while that is away, in the file of the same folder.
+    tokio::task::block_in_place(|| database.kill());
+    let is_degraded = async || caller.get("/health").await.json()["status"] == "degraded";
+    while !is_degraded().await {}
+    is(
+        &caller.post("/send-otp", number.clone()).await,
+        200,
+        sent.json(),
+    );
+    tokio::task::block_in_place(|| assert!(database.run(), "{}", database.log()));
+    while is_degraded().await {}
+    is(&caller.get("/health").await, 200, healthy);
+    let typed = json!({"phone_number": "+1234567890", "otp": newest(&gupshup)});
+    is(
+        &caller.post("/verify-otp", typed).await,
+        200,
+        verified.json(),
+    );
+    assert!(example.folder.path().join("watchword-fallback.db").exists());
+}
+
+/// As the replaced service does, when no database is named.
+#[test]
+fn the_example_whatsapp_needs_no_database() {
+    let example = Example::of("whatsapp");
+    let dotenv = example.folder.path().join(".env");
+    let text = std::fs::read_to_string(&dotenv).unwrap();
+    let kept = text.lines().filter(|line| !line.starts_with("SUPABASE_"));
+    std::fs::write(&dotenv, kept.collect::<Vec<_>>().join("\n")).unwrap();
+    let shown = run(&mut example.checks().command(&["config", "show"])).out;
+    assert!(shown.contains("sqlite:watchword.db"), "{shown}");
+    assert!(!shown.contains("fallback_path"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

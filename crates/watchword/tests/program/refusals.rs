@@ -82,9 +82,17 @@ fn each_mistake_is_refused_with_its_one_line() {
              (watchword.toml:4)",
         ),
         (
-            with_mail("[storage]\nfallback = \"local\""),
+            with_mail("[storage]\nurl = \"sqlite:watchword.db\"\nfallback = \"local\""),
             "storage.fallback: `local` stands in for PostgreSQL or Redis (storage.url) \
-             (watchword.toml:3)",
+             (watchword.toml:4)",
+        ),
+        (
+            with_mail(
+                "[storage]\nurl = \"redis://h\"\nfallback = \"local\"\n\
+                 fallback_path = \"nowhere/local.db\"",
+            ),
+            "storage.fallback_path: the folder nowhere does not exist; create it first \
+             (watchword.toml:5)",
         ),
         (
             with_mail("default_region = \"ZZ\""),

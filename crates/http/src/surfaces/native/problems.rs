@@ -149,7 +149,7 @@ impl From<Failure> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let (detail, wait) = match &error {
-            StoreError::Unavailable(_) => {
+            StoreError::Unavailable(_) | StoreError::NotReached(_) => {
                 ("the store cannot be reached; nothing was done", STORE_WAIT)
             }
             StoreError::Full { .. } => (

@@ -17,7 +17,7 @@ use crate::server::Caller;
 
 /// What happens to a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outage {
+pub(super) enum Outage {
     /// `kill -9`, and a start with what it had kept.
     Killed,
     /// It takes connections and answers nothing, and then goes on.
@@ -25,7 +25,7 @@ enum Outage {
 }
 
 /// A store that outages happen to.
-trait Store {
+pub(super) trait Store {
     fn down(&mut self, outage: Outage);
     fn up(&mut self, outage: Outage);
 }

@@ -10,6 +10,7 @@ mod moving;
 mod partition;
 mod restart;
 mod sharing;
+mod stand_in;
 
 use std::future::Future;
 use std::process::Command;
