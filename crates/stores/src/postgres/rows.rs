@@ -61,7 +61,7 @@ pub(super) fn count(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
-/// The first 16 bits, by which tables are partitioned.
+/// The first 16 bits, by which tables can be spread.
 pub(crate) fn tag(bytes: &[u8; 16]) -> i32 {
     i32::from(u16::from_be_bytes([bytes[0], bytes[1]]))
 }

@@ -98,17 +98,13 @@ impl PostgresStore {
         }
     }
 
-    /// Removes up to `most` rows of each kind in each partition that no longer matter at `now`;
-    /// how many there were.
+    /// Removes up to `most` rows of each kind that no longer matter at `now`; how many there were.
     ///
     /// # Errors
     /// When the server does not do it.
     pub async fn sweep(&self, most: u32, now: Timestamp) -> Result<u64, StoreError> {
-        let mut gone = 0;
-        for part in 0..super::sweeper::PARTITIONS {
-            gone += super::sweeper::sweep(&self.pool, self.moment(now), part, most).await?;
-        }
-        Ok(gone)
+        let gone = super::sweeper::sweep(&self.pool, self.moment(now), most).await;
+        gone.map_err(StoreError::from)
     }
 
     async fn look(

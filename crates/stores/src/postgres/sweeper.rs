@@ -11,32 +11,21 @@ use super::error::PostgresError;
 use super::pool::Pool;
 use super::rows::read;
 
-/// Into how many parts the hot tables are split.
-pub(super) const PARTITIONS: i32 = 16;
 /// Rows of one kind that are removed in one statement.
 const MOST: u32 = 1000;
-/// Between two partitions, so that a round takes about four seconds.
-const PAUSE: Duration = Duration::from_millis(250);
+/// Between two rounds.
+const PAUSE: Duration = Duration::from_secs(2);
 /// After a statement that removed as much as it may: there is more.
 const SHORT_PAUSE: Duration = Duration::from_millis(10);
 /// After a failure.
 const LONG_PAUSE: Duration = Duration::from_secs(2);
 
-/// Sweeps one partition; how many rows went.
-pub(super) async fn sweep(
-    pool: &Pool,
-    now: Option<i64>,
-    part: i32,
-    most: u32,
-) -> Result<u64, PostgresError> {
+/// Sweeps up to so many rows of each kind; how many went.
+pub(super) async fn sweep(pool: &Pool, now: Option<i64>, most: u32) -> Result<u64, PostgresError> {
     let row = pool
         .row(
-            "SELECT watchword.sweep_1($1, $2, $3)",
-            &[
-                (&now, Type::INT8),
-                (&part, Type::INT4),
-                (&i64::from(most), Type::INT8),
-            ],
+            "SELECT watchword.sweep_1($1, $2)",
+            &[(&now, Type::INT8), (&i64::from(most), Type::INT8)],
         )
         .await;
     Ok(read::<i64>(&row?, 0)?.unsigned_abs())
@@ -46,9 +35,8 @@ pub(super) async fn sweep(
 async fn estimate(pool: &Pool) -> Result<usize, PostgresError> {
     let row = pool
         .row(
-            "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class
-                JOIN pg_inherits ON inhrelid = oid
-                WHERE inhparent = 'watchword.verification'::regclass",
+            "SELECT greatest(reltuples, 0)::bigint FROM pg_class
+                WHERE oid = 'watchword.verification'::regclass",
             &[],
         )
         .await?;
@@ -59,24 +47,22 @@ async fn estimate(pool: &Pool) -> Result<usize, PostgresError> {
 /// left.
 pub(super) async fn run(pool: Arc<Pool>, live: Arc<AtomicUsize>) {
     let mut failing = false;
-    for part in (0..PARTITIONS).cycle() {
-        if part == 0
-            && let Ok(left) = estimate(&pool).await
-        {
-            live.store(left, Ordering::Relaxed);
+    loop {
+        let swept = sweep(&pool, None, MOST).await;
+        // Once, not each time: the steps of requests say it, too.
+        if let (Err(error), false) = (&swept, failing) {
+            tracing::warn!(%error, "what has expired is not removed");
         }
-        loop {
-            let swept = sweep(&pool, None, part, MOST).await;
-            // Once, not each time: the steps of requests say it, too.
-            if let (Err(error), false) = (&swept, failing) {
-                tracing::warn!(%error, "what has expired is not removed");
+        failing = swept.is_err();
+        match swept {
+            Ok(gone) if gone >= u64::from(MOST) => sleep(SHORT_PAUSE).await,
+            Ok(_) => {
+                if let Ok(left) = estimate(&pool).await {
+                    live.store(left, Ordering::Relaxed);
+                }
+                sleep(PAUSE).await;
             }
-            failing = swept.is_err();
-            match swept {
-                Ok(gone) if gone >= u64::from(MOST) => sleep(SHORT_PAUSE).await,
-                Ok(_) => break sleep(PAUSE).await,
-                Err(_) => break sleep(LONG_PAUSE).await,
-            }
+            Err(_) => sleep(LONG_PAUSE).await,
         }
     }
 }

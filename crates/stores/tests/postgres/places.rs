@@ -1,4 +1,5 @@
-//! Every step keeps to the partition of its recipient, so that partitions can be spread.
+//! Every step names the tag of what it touches, so that the tables can be spread by it: where they
+//! are partitioned, it keeps to the partition of its recipient.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,6 +11,42 @@ use watchword_core::{
 use crate::fixture::{Database, open, shared};
 use crate::time::{T0, check_step, resend_step, start_step};
 use watchword_stores::{PostgresTime, PostgresUrl};
+
+/// A database whose tables are partitioned as somebody who spreads them could have it.
+fn partitioned() -> Database {
+    let database = Database::empty();
+    database.sql("CREATE SCHEMA watchword");
+    for part in SCHEMA {
+        database.sql(&part.replace(") WITH (fillfactor = 70);", ") PARTITION BY HASH (tag);"));
+        if *part == SCHEMA[0] {
+            database.sql(PARTITIONS);
+        }
+    }
+    database.sql("INSERT INTO watchword.schema_version VALUES (1, 1)");
+    database
+}
+
+const SCHEMA: &[&str] = &[
+    include_str!("../../migrations/postgres/001/tables.sql"),
+    include_str!("../../migrations/postgres/001/ledger.sql"),
+    include_str!("../../migrations/postgres/001/sends.sql"),
+    include_str!("../../migrations/postgres/001/checks.sql"),
+    include_str!("../../migrations/postgres/001/receipts.sql"),
+    include_str!("../../migrations/postgres/001/upkeep.sql"),
+    include_str!("../../migrations/postgres/001/accounts.sql"),
+];
+
+const PARTITIONS: &str = "DO $$
+BEGIN
+    FOR part IN 0..15 LOOP
+        EXECUTE format('CREATE TABLE watchword.recipient_%s PARTITION OF watchword.recipient
+            FOR VALUES WITH (MODULUS 16, REMAINDER %s)', part, part);
+        EXECUTE format('CREATE TABLE watchword.verification_%s PARTITION OF watchword.verification
+            FOR VALUES WITH (MODULUS 16, REMAINDER %s)', part, part);
+        EXECUTE format('CREATE TABLE watchword.source_%s PARTITION OF watchword.source
+            FOR VALUES WITH (MODULUS 16, REMAINDER %s)', part, part);
+    END LOOP;
+END $$";
 
 /// The partition that rows with this tag are in, of a table.
 fn partition(database: &Database, table: &str, tag: u16) -> String {
@@ -68,7 +105,7 @@ async fn no_step_of_a_request_touches_a_partition_of_another_recipient() {
     if shared().is_none() {
         return;
     }
-    let database = Database::migrated();
+    let database = partitioned();
     // Plans for the values at hand: only a statement that names the tag can be planned past the
     // other partitions. (Plans for any value lock all, and look into one.)
     let text = database.server.socket_url(&database.name);
@@ -124,4 +161,16 @@ async fn no_step_of_a_request_touches_a_partition_of_another_recipient() {
     }
     holder.kill().unwrap();
     holder.wait().unwrap();
+    let left = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE wait_event = 'PgSleep' AND datname = current_database()";
+    database.sql(left);
+    // What has expired is found in every partition.
+    let late = T0.plus(Duration::from_hours(24 * 365));
+    while database
+        .sql("SELECT count(*) FROM watchword.verification")
+        .trim()
+        != "0"
+    {
+        let _ = store.sweep(1, late).await;
+    }
 }

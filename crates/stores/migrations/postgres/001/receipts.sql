@@ -121,7 +121,7 @@ BEGIN
         WHERE n.name = _name AND n.until > moment;
 END $$;
 
--- Looks into every partition: for the one who looks after what is due, not for requests.
+-- Looks at all tags: for the one who looks after what is due, not for requests.
 CREATE FUNCTION watchword.overdue_1(_now bigint, _most bigint)
 RETURNS SETOF uuid LANGUAGE plpgsql VOLATILE AS $$
 DECLARE

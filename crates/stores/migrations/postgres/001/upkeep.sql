@@ -40,10 +40,10 @@ CREATE FUNCTION watchword.abandon_1(_key uuid) RETURNS void LANGUAGE sql VOLATIL
     DELETE FROM watchword.replay WHERE key = _key
 $$;
 
--- Removes up to so many rows of one kind that no longer matter: of one partition, so that each
--- call is short. Rows that somebody works on are left to the next round. Two servers that sweep
--- at once share the work.
-CREATE FUNCTION watchword.sweep_1(_now bigint, _part integer, _most bigint)
+-- Removes up to so many rows of each kind that no longer matter, so that each call is short; of each
+-- partition, where somebody has partitioned a table. Rows that somebody works on are left to the
+-- next round. Two servers that sweep at once share the work.
+CREATE FUNCTION watchword.sweep_1(_now bigint, _most bigint)
 RETURNS bigint LANGUAGE plpgsql VOLATILE SET lock_timeout = '1500ms' AS $$
 DECLARE
     moment bigint := coalesce(_now, watchword.millis_1());
@@ -51,16 +51,18 @@ DECLARE
     removed bigint;
     past   record;
 BEGIN
-    FOR past IN SELECT * FROM (VALUES
-        ('verification_' || _part, 'expires_at', moment - 300000),
-        ('recipient_' || _part, 'idle_from', moment),
-        ('source_' || _part, 'idle_from', moment),
-        ('message_name', 'until', moment),
-        ('replay', 'until', moment)
-    ) AS p (relation, bound, edge) LOOP
+    FOR past IN SELECT coalesce(leaf.relid, p.relation) AS relation, p.bound, p.edge FROM (VALUES
+        ('watchword.verification'::regclass, 'expires_at', moment - 300000),
+        ('watchword.recipient', 'idle_from', moment),
+        ('watchword.source', 'idle_from', moment),
+        ('watchword.message_name', 'until', moment),
+        ('watchword.replay', 'until', moment)
+    ) AS p (relation, bound, edge)
+        LEFT JOIN LATERAL pg_partition_tree(p.relation) AS leaf ON leaf.isleaf
+    LOOP
         EXECUTE format(
-            'DELETE FROM watchword.%1$I WHERE ctid = ANY (ARRAY(
-                SELECT ctid FROM watchword.%1$I WHERE %2$I <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED))',
+            'DELETE FROM %1$s WHERE ctid = ANY (ARRAY(
+                SELECT ctid FROM %1$s WHERE %2$I <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED))',
             past.relation, past.bound) USING past.edge, _most;
         GET DIAGNOSTICS removed = ROW_COUNT;
         gone := gone + removed;
