@@ -12,6 +12,8 @@ mod fixture;
 #[path = "redis/node.rs"]
 mod node;
 
+#[path = "redis/alike.rs"]
+mod alike;
 #[path = "redis/fleet.rs"]
 mod fleet;
 #[path = "redis/keys.rs"]

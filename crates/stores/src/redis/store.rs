@@ -190,7 +190,10 @@ impl RedisStore {
             if told.verdict != "place" {
                 return checked(told, at).ok_or_else(Unreadable::error);
             }
-            place = Some(Place::told(told, at).ok_or_else(Unreadable::error)?);
+            let right = Place::told(told, at).ok_or_else(Unreadable::error)?;
+            // Whoever mistyped comes back.
+            self.places.remember(right.clone());
+            place = Some(right);
         }
         Err(StoreError::unavailable(PlaceMoves))
     }

@@ -2,7 +2,7 @@
 
 use watchword_core::Store as _;
 use watchword_core::fakes::SetClock;
-use watchword_core::{AppId, Clock as _};
+use watchword_core::{AppId, CheckError, Clock as _};
 
 use super::fixture::on_a_server;
 use super::node::{Node, WRONG};
@@ -69,4 +69,32 @@ async fn a_start_and_a_check_take_one_round_trip_each() {
     node.check(id, &node.code(id)).await.unwrap();
     let lines = said(&mut monitor, &mut raw, &fixture.url);
     assert_eq!(lines.len(), 1, "{lines:?}");
+}
+
+/// Only the node that sent a code knows at once what its digest binds. Another one asks, and that
+/// costs no attempt.
+#[tokio::test]
+async fn a_check_at_another_node_takes_a_second_trip_and_one_attempt() {
+    let Some(fixture) = on_a_server().await else {
+        return;
+    };
+    let other = fixture.beside().await;
+    let nodes = [Node::of(fixture.port(), 1), Node::of(other.store(), 2)];
+    // From here on the server knows the scripts.
+    let id = nodes[0].started("+14155550000").await;
+    nodes[0].check(id, WRONG).await.unwrap_err();
+    let id = nodes[0].started(TO).await;
+    let (mut monitor, mut raw) = (fixture.server.connect(), fixture.server.connect());
+    assert_eq!(monitor.ask(&["MONITOR"]), Answer::Text(b"OK".to_vec()));
+    for (trips, left) in [(2, 4), (1, 3)] {
+        let wrong = nodes[1].check(id, WRONG).await;
+        let Err(CheckError::Incorrect { attempts_left }) = wrong else {
+            panic!("{wrong:?}");
+        };
+        assert_eq!(attempts_left, left);
+        let lines = said(&mut monitor, &mut raw, &fixture.url);
+        assert_eq!(lines.len(), trips, "{lines:?}");
+    }
+    let right = nodes[1].check(id, &nodes[0].code(id)).await;
+    assert!(right.is_ok(), "{right:?}");
 }
