@@ -22,7 +22,6 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use watchword_core::keys::{KeyRing, SecretKey};
 use watchword_core::{CheckOutcome, Clock, StartOutcome, Timestamp};
 use watchword_stores::{OpenOptions, StorageUrl, bare, open};
 
@@ -80,8 +79,7 @@ async fn main() {
 
 async fn through_the_store(url: &str, tasks: u64, turns: &Arc<Turns>) {
     let url = StorageUrl::parse(url).expect("valid");
-    let secret = SecretKey::parse("d2F0Y2h3b3JkLWxvYWQtZ2VuZXJhdG9yLXNlY3JldC0xISE=");
-    let keys = Arc::new(KeyRing::new(&secret.expect("strong"), &[]));
+    let keys = Arc::new(bare::keys());
     let opened = open(&url, OpenOptions::new(keys, Arc::new(SystemClock))).await;
     let opened = opened.expect("opens");
     let running: Vec<_> = (0..tasks)

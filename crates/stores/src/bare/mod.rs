@@ -121,9 +121,16 @@ pub fn flow(number: u64) -> Flow {
 }
 
 thread_local! {
-    #[allow(clippy::expect_used, reason = "the numbers never fail")]
-    static KEYS: KeyRing = KeyRing::new(
-        &SecretKey::generate(&Numbers(AtomicU64::new(1))).expect("never fails"),
-        &[],
-    );
+    static KEYS: KeyRing = keys();
+}
+
+/// The keys that the codes of flows are digested under: no secret at all.
+///
+/// # Panics
+/// Never: its numbers are not drawn from anywhere that could fail.
+#[must_use]
+#[allow(clippy::expect_used, reason = "the numbers never fail")]
+pub fn keys() -> KeyRing {
+    let secret = SecretKey::generate(&Numbers(AtomicU64::new(1)));
+    KeyRing::new(&secret.expect("never fails"), &[])
 }
