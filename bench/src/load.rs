@@ -36,6 +36,10 @@ impl Crew {
             _ends: ends,
         })
     }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.handles.len()
+    }
 }
 
 /// Connections to one server.

@@ -108,9 +108,9 @@ impl Report {
             let (scenario, connections) = load;
             println!("\n{scenario}, {connections} connections\n");
             println!(
-                "| | requests/s | spread | of bare | CPU µs/request | of bare | of the store | p50 | p99 | p99.9 | slowest | full p99 | MiB |"
+                "| | requests/s | spread | of bare | CPU µs/request | of bare | of the store | p50 | p99 | p99.9 | slowest | full p99 | MiB | load busy |"
             );
-            println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+            println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
             let cells: Vec<_> = self
                 .cells
                 .iter()
@@ -122,7 +122,7 @@ impl Report {
             }
         }
         println!(
-            "\nLatencies are of whole turns, in ms, at part load, from when a turn was due; the last but one at full load."
+            "\nLatencies are of whole turns, in ms, at part load, from when a turn was due; full p99 at full load. Load busy: how much of their time the load's threads used; at 1.00 they, not the server, were the limit."
         );
     }
 
@@ -206,7 +206,8 @@ fn row(cell: &Cell, bare: Option<&Cell>) -> String {
         show("part_p999_ms", 2),
         show("part_slowest_ms", 1),
         show("full_p99_ms", 2),
-        show("resident_mib", 0) + " |",
+        show("resident_mib", 0),
+        show("generator_busy", 2) + " |",
     ]
     .join(" | ")
 }

@@ -130,6 +130,9 @@ pub(crate) async fn measure(server: Server, plan: Plan, crew: &Crew) -> Result<F
     put("cpu_us_per_request", cpu);
     put("store_cpu_us_per_request", store_cpu);
     put("generator_cpu_us_per_request", generator_cpu);
+    // At 1 it was the load that could not do more.
+    let busy = generator_cpu * full.requests_per_second() / 1e6 / crew.threads() as f64;
+    put("generator_busy", busy);
     put("full_p50_ms", full.tally.turns.millis_at(0.5));
     put("full_p99_ms", full.tally.turns.millis_at(0.99));
     put("part_turns_per_second", rate);
