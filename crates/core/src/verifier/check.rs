@@ -49,8 +49,8 @@ pub struct Approved {
     pub overview: Overview,
     /// When it was approved.
     pub at: Timestamp,
-    /// The signed result, good for ten minutes.
-    pub token: ResultToken,
+    /// When it was asked for, by the clock of this node.
+    asked_at: Timestamp,
 }
 
 /// A signed result. Whoever holds it can show it to others, so it does not print.
@@ -141,22 +141,33 @@ impl Verifier {
     fn approved(&self, verification: Verification, now: Timestamp) -> Result<Approved, Failure> {
         let overview = self.overview(verification)?;
         let verification = &overview.verification;
-        let channel = travelled(verification);
-        let token = result_token(
-            &self.parts.keys,
-            &self.parts.issuer,
-            verification,
-            verification.addressed.then_some(channel),
-            overview.details.remember_me,
-            now,
-        );
-        self.note_event(Event::Approved(channel));
+        self.note_event(Event::Approved(travelled(verification)));
         let at = verification.ended_at.unwrap_or(now);
         Ok(Approved {
             at,
-            token: ResultToken(token),
+            asked_at: now,
             overview,
         })
+    }
+
+    /// Signs an approval, for ten minutes. The signature takes longer than all the rest of a start
+    /// and a check together, so only for callers who are shown it.
+    #[must_use]
+    pub fn vouch(&self, approved: &Approved) -> ResultToken {
+        let Overview {
+            verification,
+            details,
+            ..
+        } = &approved.overview;
+        let channel = verification.addressed.then(|| travelled(verification));
+        ResultToken(result_token(
+            &self.parts.keys,
+            &self.parts.issuer,
+            verification,
+            channel,
+            details.remember_me,
+            approved.asked_at,
+        ))
     }
 }
 

@@ -42,7 +42,8 @@ async fn an_approval_comes_with_a_token_that_the_published_keys_verify() {
     let id = server.start(asked).await;
     server.clock.advance(Duration::from_secs(30));
     let approved = server.check(id, server.code(id)).await.unwrap();
-    let token = approved.token.expose();
+    let token = server.verifier.vouch(&approved);
+    let token = token.expose();
     let (header, claims) = verify(token, &server.keys.jwks()).expect("it verifies");
     assert_eq!(header["alg"], "EdDSA");
     assert_eq!(header["typ"], "verification+jwt");
@@ -68,7 +69,8 @@ async fn a_changed_token_verifies_with_no_key() {
     let server = Server::new();
     let id = server.start(request(generous())).await;
     let approved = server.check(id, server.code(id)).await.unwrap();
-    let (token, jwks) = (approved.token.expose(), server.keys.jwks());
+    let token = server.verifier.vouch(&approved);
+    let (token, jwks) = (token.expose(), server.keys.jwks());
     assert!(verify(token, &jwks).is_some());
     for at in 0..token.len() {
         let mut changed = token.as_bytes().to_vec();
@@ -91,7 +93,11 @@ async fn the_channel_in_the_token_is_the_one_that_the_code_came_over() {
         asked.channels = vec![channel];
         let id = server.start(asked).await;
         let approved = server.check(id, server.code(id)).await.unwrap();
-        let (_, claims) = verify(approved.token.expose(), &server.keys.jwks()).unwrap();
+        let (_, claims) = verify(
+            server.verifier.vouch(&approved).expose(),
+            &server.keys.jwks(),
+        )
+        .unwrap();
         assert_eq!(claims["amr"], methods);
         assert_eq!(claims["channel"], channel.as_str());
     }
@@ -105,7 +111,11 @@ async fn a_token_claims_no_channel_where_this_server_sent_nothing() {
     let sent = server.verifier.start(asked).await.unwrap();
     let id = sent.overview.verification.id;
     let approved = server.check(id, sent.code).await.unwrap();
-    let (_, claims) = verify(approved.token.expose(), &server.keys.jwks()).unwrap();
+    let (_, claims) = verify(
+        server.verifier.vouch(&approved).expose(),
+        &server.keys.jwks(),
+    )
+    .unwrap();
     assert_eq!(claims["amr"], serde_json::json!(["otp"]));
     assert_eq!(claims.get("channel"), None);
 }
@@ -133,7 +143,8 @@ async fn keys_rotate_between_a_start_and_its_check() {
     let purpose = Purpose::parse("login").unwrap();
     by_recipient.whose = Whose::Recipient(number(NUMBER), purpose);
     let approved = during.verifier.check(by_recipient).await.unwrap();
-    let token = approved.token.expose();
+    let token = during.verifier.vouch(&approved);
+    let token = token.expose();
     assert!(verify(token, &during.keys.jwks()).is_some());
     assert!(
         verify(token, &before.keys.jwks()).is_none(),

@@ -332,8 +332,10 @@ async fn check(
         binding,
         failures,
     };
-    let approved = call.app.verifier.check(request).await?;
-    Ok(json(StatusCode::OK, &ApprovalView::of(&approved)))
+    let verifier = &call.app.verifier;
+    let approved = verifier.check(request).await?;
+    let token = verifier.vouch(&approved);
+    Ok(json(StatusCode::OK, &ApprovalView::of(&approved, &token)))
 }
 
 /// Send a fresh code

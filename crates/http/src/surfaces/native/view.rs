@@ -7,7 +7,9 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
-use watchword_core::{Approved, Delivery, Overview, Policy, Timestamp, VerificationId};
+use watchword_core::{
+    Approved, Delivery, Overview, Policy, ResultToken, Timestamp, VerificationId,
+};
 
 /// A verification: one code on its way to one recipient.
 #[derive(Serialize, ToSchema)]
@@ -198,12 +200,12 @@ impl<'a> DeliveryView<'a> {
 }
 
 impl<'a> ApprovalView<'a> {
-    pub(super) fn of(approved: &'a Approved) -> Self {
+    pub(super) fn of(approved: &'a Approved, token: &'a ResultToken) -> Self {
         Self {
             id: approved.overview.verification.id,
             status: approved.overview.status.as_str(),
             approved_at: approved.at,
-            token: approved.token.expose(),
+            token: token.expose(),
         }
     }
 }
