@@ -172,7 +172,7 @@ async fn run(arguments: Arguments) {
                 failures: None,
             };
             let approved = verifier.check(request).await.expect("the right code");
-        drop(verifier.vouch(&approved));
+            drop(verifier.vouch(&approved));
         },
     )
     .await;
