@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::binding::BindingDigest;
@@ -40,31 +39,17 @@ pub struct Details {
     pub code: Option<Code>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Written {
-    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
-    to: Option<String>,
-    #[serde(rename = "c")]
-    channels: Vec<Channel>,
-    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
-    locale: Option<String>,
-    #[serde(rename = "b")]
-    binding: [u8; 32],
-    #[serde(rename = "a")]
-    alphabet: Alphabet,
-    #[serde(rename = "n")]
-    length: u8,
-    #[serde(rename = "s")]
-    ttl_millis: u64,
-    #[serde(rename = "g")]
-    max_attempts: u32,
-    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
-    metadata: Option<serde_json::Value>,
-    #[serde(rename = "r", default, skip_serializing_if = "std::ops::Not::not")]
-    remember_me: bool,
-    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
-    code: Option<Zeroizing<String>>,
-}
+/// The form that details are written in, their first byte. Never `{`.
+const FORM: u8 = 1;
+
+const TO: u8 = 1;
+const LOCALE: u8 = 1 << 1;
+const BINDING: u8 = 1 << 2;
+const METADATA: u8 = 1 << 3;
+const REMEMBER_ME: u8 = 1 << 4;
+const CODE: u8 = 1 << 5;
+
+const ALPHABETS: [Alphabet; 2] = [Alphabet::Digits, Alphabet::Alphanumeric];
 
 impl Details {
     /// Seals them for one verification.
@@ -77,25 +62,48 @@ impl Details {
         keys: &KeyRing,
         entropy: &dyn Entropy,
     ) -> Result<Sealed, EntropyError> {
-        let written = Written {
-            to: self.to.as_ref().map(|to| to.canonical().to_owned()),
-            channels: self.channels.clone(),
-            locale: self.locale.clone(),
-            binding: *self.binding.as_bytes(),
-            alphabet: self.format.alphabet,
-            length: self.format.length,
-            ttl_millis: u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX),
-            max_attempts: self.max_attempts,
-            metadata: self.metadata.clone(),
-            remember_me: self.remember_me,
-            code: self
-                .code
-                .as_ref()
-                .map(|code| Zeroizing::new(code.expose().to_owned())),
-        };
-        // Plain data without maps of odd keys: it always has a JSON form.
-        let json = Zeroizing::new(serde_json::to_vec(&written).unwrap_or_default());
-        keys.seal(id.as_bytes(), &json, entropy)
+        keys.seal(id.as_bytes(), &self.written(), entropy)
+    }
+
+    /// Each verification in memory holds this, so it is short: what is not there takes no room.
+    fn written(&self) -> Zeroizing<Vec<u8>> {
+        let metadata = self.metadata.as_ref().map(serde_json::Value::to_string);
+        let flag = |there: bool, flag: u8| if there { flag } else { 0 };
+        let flags = flag(self.to.is_some(), TO)
+            | flag(self.locale.is_some(), LOCALE)
+            | flag(!self.binding.is_none(), BINDING)
+            | flag(metadata.is_some(), METADATA)
+            | flag(self.remember_me, REMEMBER_ME)
+            | flag(self.code.is_some(), CODE);
+        // Room for all but metadata, so that growing leaves no copy behind.
+        let room = 512 + metadata.as_ref().map_or(0, String::len);
+        let mut out = Zeroizing::new(Vec::with_capacity(room));
+        let alphabet = ALPHABETS
+            .iter()
+            .position(|one| *one == self.format.alphabet);
+        out.extend([FORM, flags, small(alphabet), self.format.length]);
+        number(
+            &mut out,
+            u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX),
+        );
+        number(&mut out, u64::from(self.max_attempts));
+        number(&mut out, self.channels.len() as u64);
+        out.extend(
+            self.channels
+                .iter()
+                .map(|channel| small(Channel::ALL.iter().position(|one| one == channel))),
+        );
+        if flags & BINDING != 0 {
+            out.extend(self.binding.as_bytes());
+        }
+        let code = self.code.as_ref().map(Code::expose);
+        let to = self.to.as_ref().map(Recipient::canonical);
+        let texts = [to, self.locale.as_deref(), code, metadata.as_deref()];
+        for text in texts.into_iter().flatten() {
+            number(&mut out, text.len() as u64);
+            out.extend(text.as_bytes());
+        }
+        out
     }
 
     /// Opens what was sealed for this verification.
@@ -103,27 +111,96 @@ impl Details {
     /// # Errors
     /// [`Unsealable`] when it was changed, or its key has left the ring.
     pub fn open(id: VerificationId, sealed: &Sealed, keys: &KeyRing) -> Result<Self, Unsealable> {
-        let json = keys.open(id.as_bytes(), sealed)?;
-        let written: Written = serde_json::from_slice(&json).map_err(|_| Unsealable)?;
-        Ok(Self {
-            to: written.to.as_deref().map(Recipient::from_canonical),
-            channels: written.channels,
-            locale: written.locale,
-            binding: BindingDigest::from_bytes(written.binding),
-            format: CodeFormat {
-                alphabet: written.alphabet,
-                length: written.length,
-            },
-            ttl: Duration::from_millis(written.ttl_millis),
-            max_attempts: written.max_attempts,
-            metadata: written.metadata,
-            remember_me: written.remember_me,
-            code: written
-                .code
-                .map(|code| Code::parse(&code))
-                .transpose()
-                .map_err(|_| Unsealable)?,
+        let written = keys.open(id.as_bytes(), sealed)?;
+        Self::read(&mut Reader(&written)).ok_or(Unsealable)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let [form, flags, alphabet, length] = *reader.array::<4>()?;
+        if form != FORM {
+            return None;
+        }
+        let alphabet = *ALPHABETS.get(usize::from(alphabet))?;
+        let ttl = Duration::from_millis(reader.number()?);
+        let max_attempts = u32::try_from(reader.number()?).ok()?;
+        let channels = reader.text_bytes()?.iter();
+        let channels = channels.map(|at| Channel::ALL.get(usize::from(*at)).copied());
+        let channels = channels.collect::<Option<_>>()?;
+        let binding = if flags & BINDING == 0 {
+            BindingDigest::none()
+        } else {
+            BindingDigest::from_bytes(*reader.array()?)
+        };
+        let mut text = |flag: u8| -> Option<Option<&str>> {
+            (flags & flag != 0)
+                .then(|| reader.text())
+                .map_or(Some(None), |text| text.map(Some))
+        };
+        let to = text(TO)?.map(Recipient::from_canonical);
+        let locale = text(LOCALE)?.map(str::to_owned);
+        let code = text(CODE)?.map(Code::parse).transpose().ok()?;
+        let metadata = text(METADATA)?.map(serde_json::from_str).transpose().ok()?;
+        reader.0.is_empty().then_some(Self {
+            to,
+            channels,
+            locale,
+            binding,
+            format: CodeFormat { alphabet, length },
+            ttl,
+            max_attempts,
+            metadata,
+            remember_me: flags & REMEMBER_ME != 0,
+            code,
         })
+    }
+}
+
+/// The place of something among a handful.
+fn small(place: Option<usize>) -> u8 {
+    place
+        .and_then(|place| u8::try_from(place).ok())
+        .unwrap_or(0)
+}
+
+/// Seven bits a byte, the lowest first; the last byte has its top bit clear.
+fn number(out: &mut Vec<u8>, mut number: u64) {
+    while number > 0x7F {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn array<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let [byte] = *self.array()?;
+            number |= u64::from(byte & 0x7F) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn text_bytes(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(self.number()?).ok()?;
+        let (text, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(text)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.text_bytes()?).ok()
     }
 }
 
@@ -185,6 +262,63 @@ mod tests {
         let nobody = Details { to: None, ..before };
         let after = Details::open(ID, &sealed(&nobody), &fakes::keys(1)).unwrap();
         assert_eq!(after.to, None);
+    }
+
+    #[test]
+    fn details_of_every_shape_are_read_back_and_torn_ones_are_not() {
+        let full = details();
+        let bare = Details {
+            to: None,
+            channels: Vec::new(),
+            locale: None,
+            binding: BindingDigest::none(),
+            ttl: Duration::from_millis(u64::MAX),
+            max_attempts: u32::MAX,
+            metadata: None,
+            remember_me: false,
+            code: None,
+            ..full.clone()
+        };
+        let null = Details {
+            metadata: Some(serde_json::Value::Null),
+            ..bare.clone()
+        };
+        for before in [full, bare, null] {
+            let written = before.written();
+            let after = Details::read(&mut Reader(&written)).unwrap();
+            assert_eq!(after.written(), written);
+            assert_eq!(
+                (after.ttl, after.max_attempts),
+                (before.ttl, before.max_attempts)
+            );
+            assert_eq!((after.to, after.metadata), (before.to, before.metadata));
+            for end in 0..written.len() {
+                assert!(
+                    Details::read(&mut Reader(&written[..end])).is_none(),
+                    "{end}"
+                );
+            }
+            let longer = [&written[..], &[0]].concat();
+            assert!(Details::read(&mut Reader(&longer)).is_none());
+        }
+    }
+
+    #[test]
+    fn details_without_extras_are_short() {
+        let ordinary = Details {
+            channels: vec![Channel::Sms],
+            locale: None,
+            binding: BindingDigest::none(),
+            metadata: None,
+            remember_me: false,
+            code: None,
+            ..details()
+        };
+        assert!(
+            ordinary.written().len() <= 24,
+            "{}",
+            ordinary.written().len()
+        );
     }
 
     #[test]

@@ -139,7 +139,11 @@ impl RecipientLedger {
         };
         match self.slots.iter_mut().find(|slot| slot.purpose == *purpose) {
             Some(old) => *old = slot,
-            None => self.slots.push(slot),
+            None => {
+                // Mostly there is one purpose; a list that grows by itself makes room for four.
+                self.slots.reserve_exact(1);
+                self.slots.push(slot);
+            }
         }
         at
     }

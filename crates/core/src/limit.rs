@@ -143,6 +143,10 @@ impl SlidingLog {
     /// the clock stepped back, so that the log stays in order.
     pub fn record(&mut self, now: Timestamp) -> Timestamp {
         let at = self.as_of(now);
+        if self.0.capacity() == 0 {
+            // As many as fit into the smallest piece of memory there is.
+            self.0.reserve_exact(3);
+        }
         self.0.push(at);
         at
     }

@@ -1,5 +1,6 @@
 //! What a code authorises.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,7 +11,7 @@ use serde::Serialize;
 /// 1 to 64 characters without control characters; white space around it does not count.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct Purpose(String);
+pub struct Purpose(Cow<'static, str>);
 
 impl Purpose {
     /// The longest purpose, in characters.
@@ -33,7 +34,11 @@ impl Purpose {
         if purpose.chars().any(char::is_control) {
             return Err(InvalidPurpose::Control);
         }
-        Ok(Self(purpose.to_owned()))
+        // By far the most frequent one, and each verification in memory holds it.
+        if purpose == Self::DEFAULT {
+            return Ok(Self::default());
+        }
+        Ok(Self(Cow::Owned(purpose.to_owned())))
     }
 
     /// The text of it.
@@ -46,7 +51,7 @@ impl Purpose {
     /// a surface, or a surface and a channel. Messages do not name it.
     #[must_use]
     pub fn unnamed_at(place: &str) -> Self {
-        Self(format!("{}/{place}", Self::DEFAULT))
+        Self(Cow::Owned(format!("{}/{place}", Self::DEFAULT)))
     }
 
     /// Whether nobody said what the code is for.
@@ -60,7 +65,7 @@ impl Purpose {
 impl Default for Purpose {
     /// `default`, for callers that name none.
     fn default() -> Self {
-        Self(Self::DEFAULT.to_owned())
+        Self(Cow::Borrowed(Self::DEFAULT))
     }
 }
 

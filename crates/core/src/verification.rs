@@ -209,6 +209,8 @@ impl Verification {
     }
 
     fn insert(&mut self, delivery: Delivery, present: bool) {
+        // Mostly there is one and never another; a list that grows by itself makes room for four.
+        self.deliveries.reserve_exact(1);
         if present {
             self.deliveries.push(delivery);
         } else {

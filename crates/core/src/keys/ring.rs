@@ -272,7 +272,9 @@ impl KeyRing {
 fn candidate_under(key: &Derived, app: &AppId, binding: &BindingDigest, code: &Code) -> Candidate {
     let mut mac = key.pepper.clone();
     field(&mut mac, app.as_str().as_bytes());
-    field(&mut mac, binding.as_bytes());
+    // No binding is nothing: what is left fits into one block of the hash, as mostly there is none.
+    let binding = Some(binding).filter(|binding| !binding.is_none());
+    field(&mut mac, binding.map_or(&[], |binding| binding.as_bytes()));
     field(&mut mac, code.expose().as_bytes());
     Candidate {
         key: key.id,
