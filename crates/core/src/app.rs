@@ -15,6 +15,9 @@ pub struct AppId(Arc<str>);
 pub struct InvalidAppId;
 
 impl AppId {
+    /// The app of a server that names none.
+    pub(crate) const DEFAULT: &str = "default";
+
     /// Reads the name of an app.
     ///
     /// # Errors
@@ -38,7 +41,7 @@ impl AppId {
 /// The app of a server that names none: `default`.
 impl Default for AppId {
     fn default() -> Self {
-        Self("default".into())
+        Self(Self::DEFAULT.into())
     }
 }
 

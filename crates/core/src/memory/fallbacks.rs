@@ -53,17 +53,20 @@ impl<J: Journal> MemoryStore<J> {
         now: Timestamp,
     ) -> (Option<Turn>, Option<u64>) {
         let mut shard = self.shard(id.tag());
-        let known = shard.verifications.get_mut(&id);
-        let Some(verification) = known.filter(|known| !known.is_forgettable(now)) else {
+        if !shard.verifications.remembers(id, now) {
+            return (None, None);
+        }
+        let Some(mut verification) = shard.verifications.open(id) else {
             return (None, None);
         };
-        let (changed, next) = step::note(verification, note, now);
+        let (changed, next) = step::note(&mut verification, note, now);
         let mut position = None;
         if changed {
-            let at = self.append(|out| Change::put(out, verification));
+            shard.verifications.put(&verification);
+            let at = self.append(|out| Change::put(out, &verification));
             let planned = note.dispatched.is_some_and(|end| end.fallback.is_some());
             position = (next.is_some() || planned).then_some(at);
-            self.fallbacks.expect(verification);
+            self.fallbacks.expect(&verification);
         }
         for (key, delivery) in &note.names {
             let named = NamedMessage {
@@ -76,7 +79,7 @@ impl<J: Journal> MemoryStore<J> {
             });
         }
         let turn = next.map(|next| Turn {
-            verification: Box::new(verification.clone()),
+            verification: Box::new(verification),
             next,
         });
         (turn, position)
@@ -97,8 +100,8 @@ impl<J: Journal> MemoryStore<J> {
             let mut stale = false;
             for entry in self.fallbacks.first(most, now) {
                 let shard = self.shard(entry.1.tag());
-                let row = shard.verifications.get(&entry.1);
-                if row.is_some_and(|row| due(row) == Some(entry.0) && row.is_live(now)) {
+                let row = shard.verifications.open(entry.1);
+                if row.is_some_and(|row| due(&row) == Some(entry.0) && row.is_live(now)) {
                     if !found.contains(&entry.1) {
                         found.push(entry.1);
                     }
@@ -117,16 +120,17 @@ impl<J: Journal> MemoryStore<J> {
 
     pub(super) fn fall_back_now(&self, id: VerificationId, now: Timestamp) -> (Option<Turn>, u64) {
         let mut shard = self.shard(id.tag());
-        let Some(verification) = shard.verifications.get_mut(&id) else {
+        let Some(mut verification) = shard.verifications.open(id) else {
             return (None, self.journal.position());
         };
-        let entry = due(verification).map(|due| (due, id));
-        let Some(next) = step::fall_back(verification, now) else {
+        let entry = due(&verification).map(|due| (due, id));
+        let Some(next) = step::fall_back(&mut verification, now) else {
             return (None, self.journal.position());
         };
-        let position = self.append(|out| Change::put(out, verification));
+        shard.verifications.put(&verification);
+        let position = self.append(|out| Change::put(out, &verification));
         let turn = Turn {
-            verification: Box::new(verification.clone()),
+            verification: Box::new(verification),
             next,
         };
         drop(shard);

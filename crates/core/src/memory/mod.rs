@@ -7,6 +7,7 @@
 mod fallbacks;
 mod journal;
 mod names;
+mod packed;
 mod record;
 mod replays;
 mod rows;

@@ -45,7 +45,7 @@ const SOURCE: u8 = 3;
 const REPLAY: u8 = 4;
 const NAME: u8 = 5;
 
-const STATUSES: [Status; 7] = [
+pub(super) const STATUSES: [Status; 7] = [
     Status::Pending,
     Status::Approved,
     Status::Canceled,
@@ -187,7 +187,7 @@ fn framed(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
     out[start..start + 4].copy_from_slice(&size.to_le_bytes());
 }
 
-fn position<T: PartialEq>(all: &[T], one: &T) -> u8 {
+pub(super) fn position<T: PartialEq>(all: &[T], one: &T) -> u8 {
     all.iter()
         .position(|other| other == one)
         .and_then(|at| u8::try_from(at).ok())

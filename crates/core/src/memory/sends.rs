@@ -99,18 +99,20 @@ impl<J: Journal> MemoryStore<J> {
                 } = &mut *shard;
                 let ledger = ledgers.entry(step.recipient).or_default();
                 let before = ledger.slot(&step.purpose).map(|slot| slot.id);
-                let pending = before.and_then(|id| verifications.get_mut(&id));
-                let started = step::start(ledger, pending, step, now);
+                let mut pending = before.and_then(|id| verifications.open(id));
+                let started = step::start(ledger, pending.as_mut(), step, now);
                 let admitted = started.map(|(started, at)| {
+                    if let Some(superseded) = &pending {
+                        verifications.put(superseded);
+                    }
                     let position = self.append(|out| {
-                        let superseded = before.and_then(|id| verifications.get(&id));
-                        superseded.into_iter().for_each(|old| Change::put(out, old));
+                        pending.iter().for_each(|old| Change::put(out, old));
                         Change::put(out, &started);
                         if step.terms.failures.is_some() {
                             Change::put_ledger(out, step.recipient, ledger);
                         }
                     });
-                    let value = verifications.insert(started.id, started).is_none();
+                    let value = verifications.put(&started);
                     Admitted {
                         at,
                         position,
@@ -138,15 +140,16 @@ impl<J: Journal> MemoryStore<J> {
                 ledgers,
                 verifications,
             } = &mut *shard;
-            let Some(verification) = verifications.get_mut(&step.id) else {
+            let Some(mut verification) = verifications.open(step.id) else {
                 return Err(ResendOutcome::NotFound);
             };
             let recipient = verification.recipient;
             let ledger = ledgers.entry(recipient).or_default();
-            let renewed = step::resend(ledger, Some(verification), step, now);
+            let renewed = step::resend(ledger, Some(&mut verification), step, now);
             let admitted = renewed.map(|at| {
+                verifications.put(&verification);
                 let position = self.append(|out| {
-                    Change::put(out, verification);
+                    Change::put(out, &verification);
                     if verification.addressed {
                         Change::put_ledger(out, recipient, ledger);
                     }
@@ -154,7 +157,7 @@ impl<J: Journal> MemoryStore<J> {
                 Admitted {
                     at,
                     position,
-                    value: Box::new(verification.clone()),
+                    value: Box::new(verification),
                 }
             });
             shard.tidy(recipient);

@@ -11,25 +11,68 @@ use crate::ledger::RecipientLedger;
 use crate::limit::SlidingLog;
 use crate::verification::Verification;
 
+use super::packed::Packed;
+
 /// Recipients and their verifications. Handles begin with the tag of their recipient's index, so
 /// that both are always in the same shard.
 #[derive(Default)]
 pub(super) struct Shard {
     pub(super) ledgers: HashMap<RecipientIndex, RecipientLedger>,
-    pub(super) verifications: HashMap<VerificationId, Verification>,
+    pub(super) verifications: Rows,
+}
+
+/// Verifications by their handles.
+#[derive(Default)]
+pub(super) struct Rows(HashMap<VerificationId, Packed>);
+
+impl Rows {
+    /// The verification as it stands. What is changed of it counts once it is put back.
+    pub(super) fn open(&self, id: VerificationId) -> Option<Verification> {
+        self.0.get(&id).map(|packed| packed.open(id))
+    }
+
+    /// Puts a verification in the place of what had its handle; whether nothing had.
+    pub(super) fn put(&mut self, verification: &Verification) -> bool {
+        let packed = Packed::of(verification);
+        self.0.insert(verification.id, packed).is_none()
+    }
+
+    pub(super) fn has(&self, id: VerificationId) -> bool {
+        self.0.contains_key(&id)
+    }
+
+    /// Whether there is one that is remembered at `now`.
+    pub(super) fn remembers(&self, id: VerificationId, now: Timestamp) -> bool {
+        let packed = self.0.get(&id);
+        packed.is_some_and(|packed| !packed.is_forgettable(now))
+    }
+
+    /// Removes one; whether it was there.
+    pub(super) fn remove(&mut self, id: VerificationId) -> bool {
+        self.0.remove(&id).is_some()
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = Verification> {
+        self.0.iter().map(|(id, packed)| packed.open(*id))
+    }
+
+    /// Drops what can be forgotten; returns how many went.
+    fn sweep(&mut self, now: Timestamp) -> usize {
+        let before = self.0.len();
+        self.0.retain(|_, packed| !packed.is_forgettable(now));
+        shrink(&mut self.0);
+        before - self.0.len()
+    }
 }
 
 impl Shard {
     /// Drops what can no longer matter; returns how many verifications went.
     pub(super) fn sweep(&mut self, horizon: Duration, now: Timestamp) -> usize {
-        let before = self.verifications.len();
-        self.verifications
-            .retain(|_, verification| !verification.is_forgettable(now));
+        let gone = self.verifications.sweep(now);
         self.ledgers
             .retain(|_, ledger| !ledger.is_idle(horizon, now));
-        shrink(&mut self.verifications);
         shrink(&mut self.ledgers);
-        before - self.verifications.len()
+        gone
     }
 
     /// Removes a ledger that holds nothing, as those of verifications without a recipient do.
@@ -39,13 +82,6 @@ impl Shard {
         {
             entry.remove();
         }
-    }
-
-    /// Puts a verification; whether it is a new one.
-    pub(super) fn put(&mut self, verification: Verification) -> bool {
-        self.verifications
-            .insert(verification.id, verification)
-            .is_none()
     }
 }
 

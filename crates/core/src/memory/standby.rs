@@ -76,14 +76,12 @@ impl<'a> From<&'a StartStep> for Elsewhere<'a> {
 impl<J: Journal> MemoryStore<J> {
     /// Whether a verification is kept here.
     pub fn holds(&self, id: VerificationId, now: Timestamp) -> bool {
-        let shard = self.shard(id.tag());
-        let found = shard.verifications.get(&id);
-        found.is_some_and(|found| !found.is_forgettable(now))
+        self.shard(id.tag()).verifications.remembers(id, now)
     }
 
     /// The verification that was kept under this handle, whosever it is.
     pub fn held(&self, id: VerificationId) -> Option<Verification> {
-        self.shard(id.tag()).verifications.get(&id).cloned()
+        self.shard(id.tag()).verifications.open(id)
     }
 
     /// The handle of the newest verification of a recipient and purpose that is known of, wherever
@@ -144,11 +142,12 @@ impl<J: Journal> MemoryStore<J> {
         let ledger = ledgers.entry(send.recipient).or_default();
         let before = ledger.slot(send.purpose).map(|slot| slot.id);
         let before = before.filter(|before| *before != send.id);
-        let old = before.and_then(|id| verifications.get_mut(&id));
-        if let Some(old) = old
+        let old = before.and_then(|id| verifications.open(id));
+        if let Some(mut old) = old
             && old.end(crate::verification::Status::Superseded, now)
         {
-            self.append(|out| Change::put(out, old));
+            verifications.put(&old);
+            self.append(|out| Change::put(out, &old));
         }
         let memory = send.terms.memory(send.ttl);
         ledger.count_send(send.purpose, send.id, memory, now);
@@ -228,7 +227,7 @@ impl<J: Journal> MemoryStore<J> {
                 let slots = ledger.slots.iter();
                 let own = slots.filter(|slot| {
                     let sent = slot.sent_at.is_some_and(|at| at >= since && at < until);
-                    sent && shard.verifications.contains_key(&slot.id)
+                    sent && shard.verifications.has(slot.id)
                 });
                 counted.recipients.push(CountedRecipient {
                     index: *index,

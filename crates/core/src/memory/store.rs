@@ -109,12 +109,12 @@ impl<J: Journal> MemoryStore<J> {
                 Change::Verification(verification) => {
                     let mut shard = self.shard(verification.id.tag());
                     if verification.is_forgettable(now) {
-                        if shard.verifications.remove(&verification.id).is_some() {
+                        if shard.verifications.remove(verification.id) {
                             self.live.fetch_sub(1, Ordering::Relaxed);
                         }
                     } else {
                         self.fallbacks.expect(&verification);
-                        if shard.put(*verification) {
+                        if shard.verifications.put(&verification) {
                             self.live.fetch_add(1, Ordering::Relaxed);
                         }
                     }
@@ -148,8 +148,8 @@ impl<J: Journal> MemoryStore<J> {
         let shard = self.shards[part].lock();
         shard
             .verifications
-            .values()
-            .for_each(|verification| Change::put(out, verification));
+            .all()
+            .for_each(|verification| Change::put(out, &verification));
         shard
             .ledgers
             .iter()
@@ -246,19 +246,20 @@ impl<J: Journal> MemoryStore<J> {
                 .and_then(|ledger| ledger.slot(purpose))
                 .map(|slot| slot.id),
         };
-        let Some(verification) = id.and_then(|id| verifications.get_mut(&id)) else {
+        let Some(mut verification) = id.and_then(|id| verifications.open(id)) else {
             return (CheckOutcome::NotFound, self.journal.position());
         };
         let recipient = verification.recipient;
         let ledger = ledgers.entry(recipient).or_default();
-        let outcome = step::check(ledger, Some(verification), step, now);
+        let outcome = step::check(ledger, Some(&mut verification), step, now);
         let changed = matches!(
             outcome,
             CheckOutcome::Approved(_) | CheckOutcome::Incorrect { .. }
         );
         let position = if changed {
+            verifications.put(&verification);
             self.append(|out| {
-                Change::put(out, verification);
+                Change::put(out, &verification);
                 if verification.addressed {
                     Change::put_ledger(out, recipient, ledger);
                 }
@@ -281,11 +282,14 @@ impl<J: Journal> MemoryStore<J> {
             ledgers,
             verifications,
         } = &mut *shard;
-        let mut verification = verifications.get_mut(&id);
+        let mut verification = verifications.open(id);
         let recipient = verification.as_ref().map(|found| found.recipient);
         let mut ledger = recipient.and_then(|index| ledgers.get_mut(&index));
-        let (answer, changed) = change(verification.as_deref_mut(), ledger.as_deref_mut());
+        let (answer, changed) = change(verification.as_mut(), ledger.as_deref_mut());
         let position = if changed {
+            if let Some(changed) = &verification {
+                verifications.put(changed);
+            }
             self.append(|out| {
                 verification
                     .iter()
@@ -334,12 +338,10 @@ impl<J: Journal> Store for MemoryStore<J> {
         self.journal.ready()?;
         let (found, position) = {
             let shard = self.shard(id.tag());
-            let found = shard
-                .verifications
-                .get(&id)
-                .filter(|found| found.app == *app);
+            let remembered = shard.verifications.remembers(id, now);
+            let found = remembered.then(|| shard.verifications.open(id)).flatten();
             (
-                found.filter(|found| !found.is_forgettable(now)).cloned(),
+                found.filter(|found| found.app == *app),
                 self.journal.position(),
             )
         };
