@@ -97,6 +97,9 @@ impl Calls {
         let output = tokio::time::timeout(patience, running)
             .await?
             .map_err(|error| format!("{path}: {error}; see bench calls --help"))?;
+        if !output.status.success() {
+            return Err(format!("{path} ended with {}", output.status).into());
+        }
         let said = String::from_utf8(output.stdout)?;
         // store: 12345 flows/s (61725 flows, 64 tasks)
         let mut words = said
