@@ -173,7 +173,7 @@ impl Courier {
         deadline: Instant,
     ) -> (Outcome, Delivery) {
         let began = Instant::now();
-        let outcome = lane.send(turn, message, deadline, self.draw()).await;
+        let outcome = lane.send(turn, message, deadline, || self.draw()).await;
         let took = began.elapsed();
         self.observer.handed_over(&HandOver {
             provider: lane.name(),

@@ -116,13 +116,14 @@ impl Lane {
     }
 
     /// Hands over once. A provider that does not keep to the deadline is given up; what became of
-    /// the message is not known then. `draw` is chance, for the wait after "too fast".
+    /// the message is not known then. `draw` is chance, for the wait after "too fast"; it is
+    /// not asked for otherwise, as it costs a call of the system.
     pub(super) async fn send(
         &self,
         turn: Turn<'_>,
         message: &Message,
         deadline: Instant,
-        draw: u32,
+        draw: impl FnOnce() -> u32,
     ) -> Outcome {
         let outcome = timeout_at(deadline, self.provider.send(message, deadline))
             .await
@@ -144,7 +145,7 @@ impl Lane {
         }
     }
 
-    fn record(&self, permit: Permit, to: Pseudonym, outcome: &Outcome, draw: u32) {
+    fn record(&self, permit: Permit, to: Pseudonym, outcome: &Outcome, draw: impl FnOnce() -> u32) {
         let now = self.origin.elapsed();
         let signal = outcome.signal();
         let mut guarded = self.guarded.lock();
@@ -156,7 +157,9 @@ impl Lane {
             Class::Throttled { retry_after } if outcome.is_about_recipient() => {
                 guarded.pairs.throttled(to.0, *retry_after, now);
             }
-            Class::Throttled { retry_after } => guarded.hold.throttled(*retry_after, draw, now),
+            Class::Throttled { retry_after } => {
+                guarded.hold.throttled(*retry_after, draw(), now);
+            }
             class => {
                 // A fault on the way says nothing about pace.
                 if signal == Signal::Answered {
@@ -213,7 +216,7 @@ impl Lane {
 }
 
 impl Turn<'_> {
-    fn end(mut self, outcome: &Outcome, draw: u32) {
+    fn end(mut self, outcome: &Outcome, draw: impl FnOnce() -> u32) {
         if let Some(permit) = self.permit.take() {
             self.lane.record(permit, self.to, outcome, draw);
         }
