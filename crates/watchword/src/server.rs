@@ -114,7 +114,8 @@ async fn assemble(
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let mut metrics = Metrics::new();
     let events = CountedEvents::new(metrics.registry());
-    let deliveries = Arc::new(CountedDeliveries::new(metrics.registry()));
+    let counted = CountedDeliveries::new(metrics.registry(), config.providers.keys());
+    let deliveries = Arc::new(counted);
     let inbox = (config.mode == Mode::Dev).then(|| Arc::new(KeptMessages::default()));
     let (clock_of, entropy_of) = (Arc::clone(&clock), Arc::clone(&entropy));
     let (courier, desk) =

@@ -40,20 +40,34 @@ pub enum Class {
 }
 
 impl Class {
+    /// The names of all classes.
+    pub const NAMES: [&'static str; 9] = [
+        "accepted",
+        "invalid_recipient",
+        "blocked_recipient",
+        "rejected",
+        "throttled",
+        "unavailable",
+        "misconfigured",
+        "expired",
+        "unknown",
+    ];
+
     /// The name in deliveries, logs and metrics.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Accepted { .. } => "accepted",
-            Self::InvalidRecipient => "invalid_recipient",
-            Self::BlockedRecipient => "blocked_recipient",
-            Self::Rejected => "rejected",
-            Self::Throttled { .. } => "throttled",
-            Self::Unavailable => "unavailable",
-            Self::Misconfigured => "misconfigured",
-            Self::Expired => "expired",
-            Self::Unknown => "unknown",
-        }
+        let place = match self {
+            Self::Accepted { .. } => 0,
+            Self::InvalidRecipient => 1,
+            Self::BlockedRecipient => 2,
+            Self::Rejected => 3,
+            Self::Throttled { .. } => 4,
+            Self::Unavailable => 5,
+            Self::Misconfigured => 6,
+            Self::Expired => 7,
+            Self::Unknown => 8,
+        };
+        Self::NAMES[place]
     }
 
     /// Whether the provider refused the recipient itself.

@@ -4,6 +4,7 @@
 //! requests are not told either, since codes can be in them.
 
 mod events;
+mod latencies;
 mod logging;
 mod metrics;
 mod providers;

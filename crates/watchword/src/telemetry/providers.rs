@@ -2,8 +2,9 @@
 //!
 //! **Invariant:** what is said of a failure is a class and a number, never a provider's words.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -11,43 +12,64 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, MetricEn
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use watchword_core::routing::BreakerState;
+use watchword_core::Channel;
+use watchword_core::routing::{BreakerState, Class};
 use watchword_providers::{Courier, HandOver, Observer, ProviderHealth};
+
+use super::latencies::Latencies;
 
 /// Seconds. An inbox takes microseconds, a mail server seconds.
 const BUCKETS: [f64; 9] = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
+type Durations = Latencies<{ BUCKETS.len() }>;
 type OutcomeLabels = [(&'static str, String); 3];
 type ProviderLabels = [(&'static str, String); 1];
 
 /// Counts hand-overs.
 pub(crate) struct CountedDeliveries {
     outcomes: Family<OutcomeLabels, Counter>,
-    durations: Family<ProviderLabels, Histogram, fn() -> Histogram>,
+    /// Of all there are, so that a hand-over looks up one short text.
+    providers: BTreeMap<String, Handles>,
+}
+
+/// The counters of one provider by channel and outcome, each made when it is first needed, and its
+/// latencies.
+struct Handles {
+    outcomes: [[OnceLock<Counter>; Class::NAMES.len()]; Channel::ALL.len()],
+    duration: Durations,
 }
 
 impl CountedDeliveries {
-    /// Adds the metrics.
-    pub(crate) fn new(registry: &mut Registry) -> Self {
+    /// Adds the metrics. `providers` names all there are.
+    pub(crate) fn new<'a>(
+        registry: &mut Registry,
+        providers: impl IntoIterator<Item = &'a String>,
+    ) -> Self {
         let outcomes = Family::<OutcomeLabels, Counter>::default();
         registry.register(
             "deliveries",
             "Messages handed to providers",
             outcomes.clone(),
         );
-        let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
-        let durations = Family::new_with_constructor(histogram);
+        let latencies: fn() -> Durations = || Latencies::new(BUCKETS);
+        let durations = Family::<ProviderLabels, Durations, _>::new_with_constructor(latencies);
         registry.register(
             "delivery_duration_seconds",
             "How long a provider took to answer",
             durations.clone(),
         );
+        let providers = providers.into_iter().map(|name| {
+            let handles = Handles {
+                outcomes: Default::default(),
+                duration: durations.get_or_create_owned(&[("provider", name.clone())]),
+            };
+            (name.clone(), handles)
+        });
         Self {
+            providers: providers.collect(),
             outcomes,
-            durations,
         }
     }
 
@@ -55,19 +77,29 @@ impl CountedDeliveries {
     pub(crate) fn watch(registry: &mut Registry, courier: Arc<Courier>) {
         registry.register_collector(Box::new(Standing(courier)));
     }
+
+    fn outcome(&self, hand_over: &HandOver<'_>) -> Counter {
+        self.outcomes.get_or_create_owned(&[
+            ("provider", hand_over.provider.to_owned()),
+            ("channel", hand_over.channel.as_str().to_owned()),
+            ("outcome", hand_over.class.to_owned()),
+        ])
+    }
 }
 
 impl Observer for CountedDeliveries {
     fn handed_over(&self, hand_over: &HandOver<'_>) {
-        let provider = hand_over.provider.to_owned();
-        let labels = [
-            ("provider", provider.clone()),
-            ("channel", hand_over.channel.as_str().to_owned()),
-            ("outcome", hand_over.class.to_owned()),
-        ];
-        self.outcomes.get_or_create(&labels).inc();
-        let durations = self.durations.get_or_create(&[("provider", provider)]);
-        durations.observe(hand_over.took.as_secs_f64());
+        // The courier has no other providers, and outcomes no other classes.
+        let class = Class::NAMES
+            .iter()
+            .position(|name| *name == hand_over.class);
+        let (Some(handles), Some(class)) = (self.providers.get(hand_over.provider), class) else {
+            return;
+        };
+        handles.outcomes[hand_over.channel as usize][class]
+            .get_or_init(|| self.outcome(hand_over))
+            .inc();
+        handles.duration.observe(hand_over.took);
     }
 }
 
@@ -156,9 +188,41 @@ fn whole_seconds(span: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use watchword_core::Channel;
+    use prometheus_client::encoding::text::encode;
 
     use super::*;
+
+    #[test]
+    fn a_hand_over_is_counted_under_its_provider_channel_and_outcome() {
+        let mut registry = Registry::default();
+        let names = ["meta", "twilio"].map(str::to_owned);
+        let counted = CountedDeliveries::new(&mut registry, &names);
+        for (provider, channel, class) in [
+            ("meta", Channel::Whatsapp, "accepted"),
+            ("meta", Channel::Whatsapp, "accepted"),
+            ("twilio", Channel::Sms, "invalid_recipient"),
+        ] {
+            counted.handed_over(&HandOver {
+                provider,
+                channel,
+                class,
+                took: Duration::from_millis(20),
+            });
+        }
+        let mut page = String::new();
+        encode(&mut page, &registry).unwrap();
+        for line in [
+            r#"deliveries_total{provider="meta",channel="whatsapp",outcome="accepted"} 2"#,
+            r#"deliveries_total{provider="twilio",channel="sms",outcome="invalid_recipient"} 1"#,
+            r#"delivery_duration_seconds_count{provider="meta"} 2"#,
+            r#"delivery_duration_seconds_bucket{le="0.05",provider="twilio"} 1"#,
+        ] {
+            assert!(
+                page.lines().any(|one| one == line),
+                "{line} is not in {page}"
+            );
+        }
+    }
 
     #[test]
     fn a_report_says_of_each_provider_whether_it_is_asked_and_if_not_why_and_until_when() {

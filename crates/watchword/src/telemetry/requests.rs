@@ -8,17 +8,19 @@ use http::Method;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use watchword_http::serve::{ConnectionEvent, Finished, Observer, Stall};
 use watchword_http::{Area, Cause};
 
+use super::latencies::Latencies;
 use crate::config::Log;
 
 /// Seconds. A check takes a millisecond, a start as long as its provider.
 const BUCKETS: [f64; 12] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0,
 ];
+
+type Durations = Latencies<{ BUCKETS.len() }>;
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -31,7 +33,7 @@ type RouteLabels = [(&'static str, String); 2];
 /// Counts and logs the requests of every listener.
 pub(crate) struct Requests {
     counters: Family<RequestLabels, Counter>,
-    durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    durations: Family<RouteLabels, Durations, fn() -> Durations>,
     /// The handles of every route, so that a request looks up one short text.
     routes: HashMap<String, RouteHandles>,
     unmatched: RouteHandles,
@@ -44,7 +46,7 @@ pub(crate) struct Requests {
 /// The counters of one route by method and class of status, and its latencies.
 struct RouteHandles {
     counters: [[OnceLock<Counter>; 5]; METHODS.len()],
-    duration: OnceLock<Histogram>,
+    duration: OnceLock<Durations>,
     labels: RouteLabels,
 }
 
@@ -66,7 +68,7 @@ impl Requests {
     ) -> Self {
         let counters = Family::<RequestLabels, Counter>::default();
         registry.register("http_requests", "Requests answered", counters.clone());
-        let histogram: fn() -> Histogram = || Histogram::new(BUCKETS);
+        let histogram: fn() -> Durations = || Latencies::new(BUCKETS);
         let durations = Family::new_with_constructor(histogram);
         registry.register(
             "http_request_duration_seconds",
@@ -175,7 +177,7 @@ impl Observer for Requests {
         let duration = handles
             .duration
             .get_or_init(|| self.durations.get_or_create_owned(&handles.labels));
-        duration.observe(exchange.duration.as_secs_f64());
+        duration.observe(exchange.duration);
         self.log(exchange);
     }
 
