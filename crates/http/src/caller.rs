@@ -143,8 +143,14 @@ pub(crate) fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
     };
     let address = name.parse::<std::net::IpAddr>();
     let loopback = address.is_ok_and(|address| address.to_canonical().is_loopback());
-    let name = name.to_ascii_lowercase();
-    loopback || name == "localhost" || name.ends_with(".localhost")
+    loopback || is_localhost(name)
+}
+
+/// `localhost`, or a name below it.
+fn is_localhost(name: &str) -> bool {
+    let labels = name.as_bytes();
+    let last = labels.rsplit(|byte| *byte == b'.').next();
+    last.is_some_and(|last| last.eq_ignore_ascii_case(b"localhost"))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod client_address;
 mod cors;
 mod dev;
 mod docs;
+mod errand;
 mod health;
 mod idempotency;
 mod json;

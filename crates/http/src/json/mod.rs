@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** a fault never holds a value of the body, only names of members.
 
+mod answer;
 mod body;
 mod members;
 mod value;
@@ -16,6 +17,7 @@ use std::fmt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub(crate) use answer::answer;
 pub(crate) use body::{BodyError, may_be_json, read_body, wants_json};
 pub(crate) use members::Members;
 

@@ -6,13 +6,11 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
 use bytes::Bytes;
-use serde::Serialize;
 use serde_json::Value;
-use tracing::Instrument as _;
 use watchword_core::{
     Channel, Email, NumberRules, Phone, Policy, Recipient, RecipientKind, Scope, Terms,
 };
@@ -21,6 +19,8 @@ use super::trouble::Trouble;
 use crate::app::{App, SurfaceKind, SurfaceSettings};
 use crate::caller::{AuthenticationError, Caller};
 use crate::client_address::ClientAddress;
+use crate::errand::Errand;
+pub(crate) use crate::json::answer as json;
 use crate::json::{may_be_json, read_body};
 use crate::problem::whole_seconds;
 use crate::source::Asking;
@@ -112,7 +112,7 @@ impl Dialect {
         match self.admit(app, request, Task::Send).await {
             Ok(call) => {
                 let work = async move { work(call).await.unwrap_or_else(|t| self.refuse(t)) };
-                self.finish(tokio::spawn(work.in_current_span())).await
+                Errand::new(work).await
             }
             Err(trouble) => self.refuse(trouble),
         }
@@ -217,26 +217,4 @@ impl Dialect {
             Err(Trouble::Forbidden(scope))
         }
     }
-
-    /// Waits for what would go on without us. A panic of it is ours.
-    async fn finish(self, task: tokio::task::JoinHandle<Response>) -> Response {
-        match task.await {
-            Ok(response) => response,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => self.refuse(Trouble::Internal("The server is stopping")),
-            },
-        }
-    }
-}
-
-/// A JSON answer.
-pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    // Plain structs of strings and numbers: they always have a JSON form.
-    let body = serde_json::to_vec(body).unwrap_or_default();
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

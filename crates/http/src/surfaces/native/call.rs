@@ -9,12 +9,12 @@ use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use tracing::Instrument as _;
 use watchword_core::{Scope, VerificationId};
 
 use crate::app::App;
 use crate::caller::Caller;
 use crate::client_address::ClientAddress;
+use crate::errand::Errand;
 use crate::idempotency::{Fingerprinted, IdempotencyKey, once};
 use crate::json::{read_body, wants_json};
 use crate::problem::{Problem, ProblemKind};
@@ -109,13 +109,10 @@ where
         Err(problem) => return problem.into_response(),
     };
     match key {
-        Some(key) => {
-            let repeated = run_once(method, key, call, work);
-            finish(tokio::spawn(repeated.in_current_span())).await
-        }
+        Some(key) => Errand::new(run_once(method, key, call, work)).await,
         None if hangup == Hangup::IsIgnored => {
             let work = async move { work(call).await.unwrap_or_else(Problem::into_response) };
-            finish(tokio::spawn(work.in_current_span())).await
+            Errand::new(work).await
         }
         None => work(call).await.unwrap_or_else(Problem::into_response),
     }
@@ -141,19 +138,6 @@ where
     match once(&app, &caller, &key, request, work).await {
         Ok(response) => response,
         Err(error) => Problem::from(error).into_response(),
-    }
-}
-
-/// Waits for what would go on without us. A panic of it is ours.
-async fn finish(task: tokio::task::JoinHandle<Response>) -> Response {
-    match task.await {
-        Ok(response) => response,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => {
-                Problem::new(ProblemKind::InternalError, "the server is stopping").into_response()
-            }
-        },
     }
 }
 

@@ -18,8 +18,9 @@ use watchword_core::{
 
 use self::body::{Check, Resend, Start};
 use self::call::{Call, Hangup, PathId, verification_id};
-use self::view::{ApprovalView, UnlockView, VerificationView, json};
+use self::view::{ApprovalView, UnlockView, VerificationView};
 use crate::app::{App, SurfaceKind};
+use crate::json::answer as json;
 use crate::mount::{Area, Mount};
 use crate::problem::{Problem, ProblemKind};
 use crate::rate_limit::RateLimit;

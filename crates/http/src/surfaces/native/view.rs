@@ -2,9 +2,6 @@
 
 use std::fmt::Display;
 
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 use watchword_core::{
@@ -208,15 +205,4 @@ impl<'a> ApprovalView<'a> {
             token: token.expose(),
         }
     }
-}
-
-/// A JSON answer.
-pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    // Plain structs of strings and numbers: they always have a JSON form.
-    let body = serde_json::to_vec(body).unwrap_or_default();
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
