@@ -19,7 +19,7 @@ pub trait Entropy: Send + Sync + 'static {
 ///
 /// # Errors
 /// As [`Entropy::fill`].
-pub(crate) fn draw<const N: usize>(entropy: &dyn Entropy) -> Result<[u8; N], EntropyError> {
+pub fn draw<const N: usize>(entropy: &dyn Entropy) -> Result<[u8; N], EntropyError> {
     let mut bytes = [0; N];
     entropy.fill(&mut bytes)?;
     Ok(bytes)

@@ -1,7 +1,11 @@
 //! What happened, for whoever counts it.
 
+use crate::api_key::ApiKeyId;
+use crate::app::AppId;
 use crate::channel::Channel;
 use crate::delivery::DeliveryStatus;
+use crate::digest::RecipientIndex;
+use crate::id::VerificationId;
 
 /// Something that the rules decided. Carries nothing that names a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +31,12 @@ pub enum Event {
     },
     /// A verification was canceled.
     Canceled,
+    /// A recipient turned out to be locked until somebody unlocks it.
+    Locked,
     /// A recipient was unlocked.
     Unlocked,
+    /// A code was shown to a caller who may see codes.
+    CodeShown,
     /// The store did not answer or is full.
     StoreFailed,
 }
@@ -94,13 +102,51 @@ impl CheckFailure {
     }
 }
 
+/// What an event is about, as far as it is known where it happens. Carries nothing that names a
+/// person either: recipients are keyed indexes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Subject<'a> {
+    /// Whose verification.
+    pub app: Option<&'a AppId>,
+    /// Which verification.
+    pub verification: Option<VerificationId>,
+    /// Whose code.
+    pub recipient: Option<RecipientIndex>,
+    /// Who asked for it.
+    pub by: Option<&'a ApiKeyId>,
+}
+
 /// Takes note of events. Must not block.
 pub trait Events: Send + Sync + 'static {
     /// Takes note of one.
-    fn note(&self, event: Event);
+    fn note(&self, event: Event, subject: &Subject<'_>);
+}
+
+/// Both take note.
+impl<A: Events, B: Events> Events for (A, B) {
+    fn note(&self, event: Event, subject: &Subject<'_>) {
+        self.0.note(event, subject);
+        self.1.note(event, subject);
+    }
+}
+
+/// One takes note, if there is one.
+impl<E: Events> Events for Option<E> {
+    fn note(&self, event: Event, subject: &Subject<'_>) {
+        if let Some(events) = self {
+            events.note(event, subject);
+        }
+    }
+}
+
+/// Another part of the program holds it too.
+impl<E: Events + ?Sized> Events for std::sync::Arc<E> {
+    fn note(&self, event: Event, subject: &Subject<'_>) {
+        (**self).note(event, subject);
+    }
 }
 
 /// Nobody counts.
 impl Events for () {
-    fn note(&self, _event: Event) {}
+    fn note(&self, _event: Event, _subject: &Subject<'_>) {}
 }

@@ -9,6 +9,7 @@
 pub mod account;
 mod api_key;
 mod app;
+pub mod audit;
 mod binding;
 mod callback;
 mod channel;
@@ -59,8 +60,8 @@ pub use delivery::{Delivery, DeliveryId, DeliveryStatus};
 pub use description::{ProviderDescription, ProviderDescriptions, RequestSample};
 pub use details::Details;
 pub use digest::{Candidate, CodeContext, CodeDigest, RecipientIndex, SourceIndex};
-pub use entropy::{Entropy, EntropyError};
-pub use event::{CheckFailure, Event, Events, SendRefusal};
+pub use entropy::{Entropy, EntropyError, draw};
+pub use event::{CheckFailure, Event, Events, SendRefusal, Subject};
 pub use id::VerificationId;
 pub use inbox::{Inbox, InboxMessage};
 pub use ledger::{Locked, Memory, ROW_MEMORY, RecipientLedger, Slot};

@@ -18,8 +18,8 @@ use async_trait::async_trait;
 use watchword_core::{
     AppId, BindingDigest, Channel, CheckRequest, Clock, Delivery, DeliveryId, DeliveryStatus,
     Dispatch, Entropy, EntropyError, Envelope, Event, Events, Messenger, NumberRules, Parts,
-    Policy, Purpose, Recipient, Sent, Source, StartRequest, Terms, Timestamp, Verdict, Verifier,
-    Whose, fakes,
+    Policy, Purpose, Recipient, Sent, Source, StartRequest, Subject, Terms, Timestamp, Verdict,
+    Verifier, Whose, fakes,
 };
 use watchword_stores::{OpenOptions, StorageUrl, open};
 
@@ -74,7 +74,7 @@ impl Messenger for Taker {
 struct Nobody;
 
 impl Events for Nobody {
-    fn note(&self, _event: Event) {}
+    fn note(&self, _event: Event, _subject: &Subject<'_>) {}
 }
 
 struct Arguments {
@@ -153,8 +153,10 @@ async fn run(arguments: Arguments) {
         },
     )
     .await;
-    if arguments.live > 0 {
-        let bytes = resident().saturating_sub(before) / arguments.live;
+    if let Some(bytes) = resident()
+        .saturating_sub(before)
+        .checked_div(arguments.live)
+    {
         println!("{} live: {bytes} resident bytes each", arguments.live);
     }
     let began = Instant::now();

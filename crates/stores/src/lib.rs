@@ -31,15 +31,17 @@ pub use api_keys::MemoryApiKeys;
 pub use error::OpenError;
 pub use fallback::{LocalFallback, Watch};
 pub use moving::{Move, MoveAccounts, MoveError, Moved, copy, keeps_accounts};
-pub use open::{OpenOptions, Opened, look, open, open_accounts, open_accounts_late, open_api_keys};
+pub use open::{
+    OpenOptions, Opened, look, open, open_accounts, open_accounts_late, open_api_keys, open_audit,
+};
 pub use postgres::{
-    InvalidPostgresUrl, PostgresAccounts, PostgresApiKeys, PostgresError, PostgresStore,
-    PostgresTime, PostgresUrl, migrate_postgres,
+    InvalidPostgresUrl, PostgresAccounts, PostgresApiKeys, PostgresAudit, PostgresError,
+    PostgresStore, PostgresTime, PostgresUrl, migrate_postgres,
 };
 pub use redis::{
     InvalidRedisUrl, RedisApiKeys, RedisRefused, RedisStorage, RedisStore, RedisUrl,
     Time as RedisTime,
 };
-pub use sqlite::{Migrated, OLDEST_SQLITE, SqliteAccounts, SqliteApiKeys, migrate};
+pub use sqlite::{Migrated, OLDEST_SQLITE, SqliteAccounts, SqliteApiKeys, SqliteAudit, migrate};
 pub use stats::{Stats, StatsReader};
 pub use url::{InvalidStorageUrl, StorageUrl};

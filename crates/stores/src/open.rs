@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 use watchword_core::account::{AccountStore, MemoryAccounts};
+use watchword_core::audit::{AuditStore, MemoryAudit};
 use watchword_core::keys::KeyRing;
 use watchword_core::memory::{MemoryStore, NoJournal};
 use watchword_core::moving::Rows;
@@ -16,9 +17,9 @@ use crate::api_keys::MemoryApiKeys;
 use crate::error::OpenError;
 use crate::fallback::{Alone, CopiedKeys, Late, LocalFallback, Watch, reach};
 use crate::moving::{Part, admit};
-use crate::postgres::{Postgres, PostgresAccounts, PostgresApiKeys};
+use crate::postgres::{Postgres, PostgresAccounts, PostgresApiKeys, PostgresAudit};
 use crate::redis::{NoAccounts, RedisApiKeys, RedisStorage, Time};
-use crate::sqlite::{Checkpoints, Embedded, Settings, SqliteAccounts, SqliteApiKeys};
+use crate::sqlite::{Checkpoints, Embedded, Settings, SqliteAccounts, SqliteApiKeys, SqliteAudit};
 use crate::stats::{Stats, StatsReader};
 use crate::sweeper;
 use crate::url::StorageUrl;
@@ -314,6 +315,34 @@ pub async fn open_accounts_late(url: &StorageUrl) -> Result<Arc<dyn AccountStore
         watch.forget();
     }
     Ok(reached.storage)
+}
+
+/// Opens the audit log, beside running servers or without any; in memory where there is no SQL to
+/// keep it in. `beside` is the storage of verifications, whose own upkeep a shared file has.
+///
+/// # Errors
+/// [`OpenError`], whose text says what to do.
+pub async fn open_audit(
+    url: &StorageUrl,
+    beside: &StorageUrl,
+) -> Result<Arc<dyn AuditStore>, OpenError> {
+    let path = match url {
+        StorageUrl::Sqlite(path) => path.clone(),
+        StorageUrl::Postgres(url) => return Ok(Arc::new(PostgresAudit::open(url).await?)),
+        // Nothing of it outlives the process; Redis is refused by the configuration.
+        StorageUrl::Memory | StorageUrl::Redis(_) => return Ok(Arc::new(MemoryAudit::default())),
+    };
+    let checkpoints = match beside {
+        StorageUrl::Sqlite(beside) if *beside == path => Checkpoints::Others,
+        _ => Checkpoints::Own,
+    };
+    let own = path.clone();
+    let opened = spawn_blocking(move || SqliteAudit::open(&own, checkpoints)).await;
+    let opened = opened.map_err(|error| OpenError::Io {
+        file: path,
+        source: error.into(),
+    })?;
+    Ok(Arc::new(opened?))
 }
 
 /// Opens API keys by themselves, beside running servers or without any; nothing where they would

@@ -35,6 +35,9 @@ pub(crate) enum Command {
     /// Make, list and revoke API keys, whether or not a server is running
     #[command(subcommand)]
     Apikey(ApiKeyCommand),
+    /// Read and verify the audit log, whether or not a server is running
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Have a running server send a code
     Send(Send),
     /// Have a running server check a code
@@ -206,6 +209,27 @@ pub(crate) struct StoreCopy {
     /// The configuration is asked for the secret keys only
     #[command(flatten)]
     pub(crate) file: File,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Print all entries, oldest first, a line of JSON each
+    Export {
+        /// Only pages behind this one
+        #[arg(long, value_name = "PAGE", default_value_t = 0)]
+        after: u64,
+        #[command(flatten)]
+        store: KeyStore,
+    },
+    /// Look whether every entry is as it was written and none is missing; prints the newest page
+    Verify {
+        /// A page that was printed before and has to be there still, as NUMBER:HASH. Without one, a
+        /// log whose newest pages were cut off looks like a shorter log
+        #[arg(long, value_name = "PAGE")]
+        expect: Option<String>,
+        #[command(flatten)]
+        store: KeyStore,
+    },
 }
 
 /// Which server to talk to, and as whom.

@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod apikey;
+mod audit;
 mod client;
 mod dev;
 mod doctor;
@@ -35,6 +36,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Keygen => keygen(),
         Command::Apikey(command) => apikey::run(command),
+        Command::Audit(command) => audit::run(command),
         Command::Send(args) => client::send(&args),
         Command::Check(args) => client::check(&args),
         Command::Unlock(args) => client::unlock(&args),

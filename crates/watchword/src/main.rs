@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod audit;
 mod cli;
 mod commands;
 mod config;

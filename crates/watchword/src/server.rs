@@ -25,6 +25,7 @@ pub(crate) use addresses::Addresses;
 use addresses::Bound;
 
 use crate::accounts::{self, Surroundings};
+use crate::audit::{AuditLog, Scribe, Shelf};
 use crate::config::{Config, ListenerConfig, Mode};
 use crate::delivery;
 use crate::failure::Failure;
@@ -71,6 +72,7 @@ pub(crate) async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
         }
         Err(failure) => Err(failure),
     };
+    parts.audit.finish().await;
     // Whatever happened, what was acknowledged is written and the file is let go.
     store.close().await;
     tracing::info!("stopped");
@@ -97,6 +99,7 @@ struct StorePorts {
 
 struct Assembled {
     store: Opened,
+    audit: Auditing,
     serving: Serving,
 }
 
@@ -113,9 +116,10 @@ async fn assemble(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let mut metrics = Metrics::new();
-    let events = CountedEvents::new(metrics.registry());
-    let counted = CountedDeliveries::new(metrics.registry(), config.providers.keys());
-    let deliveries = Arc::new(counted);
+    let counted = CountedEvents::new(metrics.registry());
+    let audit_log = AuditLog::new(&config.audit, Arc::clone(&clock), metrics.registry());
+    let deliveries = CountedDeliveries::new(metrics.registry(), config.providers.keys());
+    let deliveries = Arc::new(deliveries);
     let inbox = (config.mode == Mode::Dev).then(|| Arc::new(KeptMessages::default()));
     let (clock_of, entropy_of) = (Arc::clone(&clock), Arc::clone(&entropy));
     let (courier, desk) =
@@ -132,6 +136,7 @@ async fn assemble(
         () = stop.cancelled() => return Err(Failure::refused("stopped before it was ready")),
     };
     metrics.watch_store(store.stats.clone());
+    let audit = Auditing::start(config, &audit_log, &keys, &*entropy).await?;
     let issuer = config.public_url.clone();
     let issuer = issuer.unwrap_or_else(|| "watchword".to_owned());
     let entropy_of = Arc::clone(&entropy);
@@ -141,7 +146,7 @@ async fn assemble(
         keys,
         clock,
         entropy,
-        events: Arc::new(events),
+        events: Arc::new((counted, audit_log)),
         issuer: issuer.clone(),
         deadline: config.deadline,
         fallback_after: config.fallback_after.clone(),
@@ -169,7 +174,60 @@ async fn assemble(
         inbox,
         metrics,
     };
-    Ok(Assembled { store, serving })
+    Ok(Assembled {
+        store,
+        audit,
+        serving,
+    })
+}
+
+/// The audit log, and who writes it.
+struct Auditing {
+    log: Arc<AuditLog>,
+    stop: CancellationToken,
+    scribe: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Auditing {
+    async fn start(
+        config: &Config,
+        log: &Arc<AuditLog>,
+        keys: &Arc<KeyRing>,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, Failure> {
+        let stop = CancellationToken::new();
+        let mut shelf = Shelf::of(&config.audit, &config.storage.url);
+        if let Some(shelf) = &mut shelf
+            && let Err(error) = shelf.open().await
+        {
+            // A node that may begin without its primary writes once that is there.
+            if config.storage.fallback.is_none() {
+                return Err(Failure::from_error(&error));
+            }
+            tracing::warn!(%error, "the audit log is away; entries wait for it");
+        }
+        let scribe = shelf.map(|shelf| {
+            let keep = config.audit.keep;
+            let scribe = Scribe::new(log, shelf, Arc::clone(keys), keep, entropy)?;
+            Ok::<_, Failure>(scribe.start(stop.clone()))
+        });
+        log.record("server.started", env!("CARGO_PKG_VERSION"));
+        log.record("configuration.loaded", &config.digest);
+        Ok(Self {
+            log: Arc::clone(log),
+            stop,
+            scribe: scribe.transpose()?,
+        })
+    }
+
+    /// Writes what is left.
+    async fn finish(self) {
+        self.log.record("server.stopped", "as it was told");
+        self.stop.cancel();
+        if let Some(scribe) = self.scribe {
+            let _ = scribe.await;
+        }
+    }
 }
 
 async fn serve(

@@ -8,6 +8,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::seal::{Sealed, SealingKey, Unsealable};
@@ -45,6 +46,7 @@ struct Derived {
     pepper: HmacSha256,
     fingerprint: HmacSha256,
     lasting: HmacSha256,
+    audit: HmacSha256,
     sealing: SealingKey,
     signing: SigningKey,
     /// RFC 7638 thumbprint of the public key, which `kid` names.
@@ -62,6 +64,7 @@ impl Derived {
             pepper: keyed(&derive(&hkdf, "code pepper")),
             fingerprint: keyed(&derive(&hkdf, "request fingerprint")),
             lasting: keyed(&derive(&hkdf, "lasting index")),
+            audit: keyed(&derive(&hkdf, "audit log")),
             sealing: SealingKey::new(&derive(&hkdf, "sealing")),
             signing,
             thumbprint,
@@ -211,6 +214,22 @@ impl KeyRing {
             (key.id, finish_short(mac))
         };
         self.all().map(index).collect()
+    }
+
+    /// Attests under the newest key that this is of one of our nodes.
+    #[must_use]
+    pub(crate) fn attest(&self, statement: &[u8]) -> (KeyId, [u8; 32]) {
+        let mut mac = self.newest.audit.clone();
+        field(&mut mac, statement);
+        (self.newest.id, finish(mac))
+    }
+
+    /// Whether an attestation is of one of our nodes; `None` if its key is not in the ring.
+    #[must_use]
+    pub(crate) fn attested(&self, key: KeyId, statement: &[u8], shown: &[u8; 32]) -> Option<bool> {
+        let mut mac = self.by_id(key)?.audit.clone();
+        field(&mut mac, statement);
+        Some(finish(mac).ct_eq(shown).into())
     }
 
     /// Seals `text` for one `place`, under the newest key.

@@ -9,6 +9,7 @@ use crate::channel::Channel;
 use crate::details::Details;
 use crate::digest::{CodeContext, RecipientIndex};
 use crate::entropy::draw;
+use crate::event::Subject;
 use crate::id::VerificationId;
 use crate::limit::Quota;
 use crate::policy::{Policy, WhenPending};
@@ -41,7 +42,13 @@ impl Verifier {
         let outcome = self.parts.store.start(step, self.now()).await;
         match self.watch(outcome).map_err(Failure::from)? {
             StartOutcome::Started(_) => Ok(()),
-            StartOutcome::Refused(refusal) => Err(self.refused(refusal)),
+            StartOutcome::Refused(refusal) => {
+                let subject = Subject {
+                    app: Some(app),
+                    ..Subject::default()
+                };
+                Err(self.refused(refusal, &subject))
+            }
         }
     }
 

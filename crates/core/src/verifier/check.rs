@@ -1,13 +1,13 @@
 //! Checks: one guess at one code.
 
-use super::{Failure, Overview, Verifier};
+use super::{Failure, Overview, Verifier, about};
 use crate::app::AppId;
 use crate::binding::BindingDigest;
 use crate::channel::Channel;
 use crate::clock::Timestamp;
 use crate::code::Code;
 use crate::delivery::DeliveryStatus;
-use crate::event::{CheckFailure, Event};
+use crate::event::{CheckFailure, Event, Subject};
 use crate::id::VerificationId;
 use crate::ledger::Locked;
 use crate::policy::FailureBudget;
@@ -109,6 +109,11 @@ impl Verifier {
             }
         };
         let candidates = keys.candidates(&request.app, &request.binding, &request.code);
+        let app = request.app.clone();
+        let (verification, recipient) = match &target {
+            CheckTarget::Id(id) => (Some(*id), None),
+            CheckTarget::Recipient(index, _) => (None, Some(*index)),
+        };
         let step = CheckStep {
             app: request.app,
             target,
@@ -117,31 +122,52 @@ impl Verifier {
         };
         let now = self.now();
         let outcome = self.parts.store.check(step, now).await;
+        let refused = |failure| {
+            let subject = Subject {
+                app: Some(&app),
+                verification,
+                recipient,
+                by: None,
+            };
+            self.note_event(Event::CheckFailed(failure), &subject);
+            subject
+        };
         match self.watch(outcome).map_err(Failure::from)? {
             CheckOutcome::Approved(verification) => Ok(self.approved(*verification, now)?),
             CheckOutcome::Incorrect { attempts_left } => {
-                self.note_event(Event::CheckFailed(CheckFailure::Incorrect));
+                refused(CheckFailure::Incorrect);
                 Err(CheckError::Incorrect { attempts_left })
             }
             CheckOutcome::Exhausted => {
-                self.note_event(Event::CheckFailed(CheckFailure::Exhausted));
+                refused(CheckFailure::Exhausted);
                 Err(CheckError::Exhausted)
             }
             CheckOutcome::Locked(locked) => {
-                self.note_event(Event::CheckFailed(CheckFailure::Locked));
+                self.note_lock(locked, &refused(CheckFailure::Locked));
                 Err(CheckError::Locked(locked))
             }
             CheckOutcome::NotFound => {
-                self.note_event(Event::CheckFailed(CheckFailure::NotFound));
+                refused(CheckFailure::NotFound);
                 Err(CheckError::NotFound)
             }
+        }
+    }
+
+    /// Takes note that a recipient is locked until somebody unlocks it. The failure that locked it
+    /// said so to nobody: it shows with whatever is asked next.
+    pub(super) fn note_lock(&self, locked: Locked, subject: &Subject<'_>) {
+        if locked.retry_after.is_none() {
+            self.note_event(Event::Locked, subject);
         }
     }
 
     fn approved(&self, verification: Verification, now: Timestamp) -> Result<Approved, Failure> {
         let overview = self.overview(verification)?;
         let verification = &overview.verification;
-        self.note_event(Event::Approved(travelled(verification)));
+        self.note_event(
+            Event::Approved(travelled(verification)),
+            &about(verification),
+        );
         let at = verification.ended_at.unwrap_or(now);
         Ok(Approved {
             at,

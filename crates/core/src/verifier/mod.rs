@@ -19,12 +19,13 @@ pub use receipts::Received;
 pub use request::{Sent, Source, StartRequest, Terms};
 pub use send::{ResendRequest, SendError};
 
+use crate::api_key::ApiKeyId;
 use crate::app::AppId;
 use crate::channel::Channel;
 use crate::clock::{Clock, Timestamp};
 use crate::details::Details;
 use crate::entropy::{Entropy, EntropyError};
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, Subject};
 use crate::id::VerificationId;
 use crate::keys::KeyRing;
 use crate::messenger::Messenger;
@@ -169,7 +170,7 @@ impl Verifier {
         let outcome = self.parts.store.cancel(app, id, self.now()).await;
         match self.watch(outcome).map_err(Failure::from)? {
             CancelOutcome::Canceled(verification) => {
-                self.note_event(Event::Canceled);
+                self.note_event(Event::Canceled, &about(&verification));
                 Ok(self.overview(*verification)?)
             }
             CancelOutcome::Ended(status) => Err(CancelError::Ended(status)),
@@ -177,17 +178,38 @@ impl Verifier {
         }
     }
 
+    /// The code that was sent, for a caller who may see codes. That it was shown is noted.
+    pub fn reveal<'a>(&self, sent: &'a Sent, by: Option<&ApiKeyId>) -> &'a str {
+        let subject = Subject {
+            by,
+            ..about(&sent.overview.verification)
+        };
+        self.note_event(Event::CodeShown, &subject);
+        sent.code.expose()
+    }
+
     /// Lifts the lock of a recipient, as somebody vouched for it, and forgets its failures;
     /// whether there was anything to lift.
     ///
     /// # Errors
     /// Only the store's.
-    pub async fn unlock(&self, app: &AppId, to: &Recipient) -> Result<bool, Failure> {
+    pub async fn unlock(
+        &self,
+        app: &AppId,
+        to: &Recipient,
+        by: Option<&ApiKeyId>,
+    ) -> Result<bool, Failure> {
         let index = self.parts.keys.recipient_index(app, to);
         let unlocked = self.parts.store.unlock(index, self.now()).await;
         let unlocked = self.watch(unlocked)?;
         if unlocked {
-            self.note_event(Event::Unlocked);
+            let subject = Subject {
+                app: Some(app),
+                recipient: Some(index),
+                by,
+                ..Subject::default()
+            };
+            self.note_event(Event::Unlocked, &subject);
         }
         Ok(unlocked)
     }
@@ -202,16 +224,25 @@ impl Verifier {
         })
     }
 
-    fn note_event(&self, event: Event) {
-        self.parts.events.note(event);
+    fn note_event(&self, event: Event, subject: &Subject<'_>) {
+        self.parts.events.note(event, subject);
     }
 
     /// Lets the counters see that the store failed.
     fn watch<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         if answer.is_err() {
-            self.note_event(Event::StoreFailed);
+            self.note_event(Event::StoreFailed, &Subject::default());
         }
         answer
+    }
+}
+
+fn about(verification: &Verification) -> Subject<'_> {
+    Subject {
+        app: Some(&verification.app),
+        verification: Some(verification.id),
+        recipient: Some(verification.recipient),
+        by: None,
     }
 }
 

@@ -1,11 +1,11 @@
 //! What providers report later, and the turn of the next channel.
 
 use super::send::{envelope, plan};
-use super::{Failure, Verifier};
+use super::{Failure, Verifier, about};
 use crate::callback::{About, Receipt};
 use crate::delivery::Delivery;
 use crate::details::Details;
-use crate::event::Event;
+use crate::event::{Event, Subject};
 use crate::messenger::Verdict;
 use crate::step::{Dispatched, Note, Turn};
 use crate::store::MessageKey;
@@ -46,7 +46,11 @@ impl Verifier {
         let Some((verification, id)) = place else {
             return Ok(Received::default());
         };
-        self.note_event(Event::Receipt(receipt.channel, receipt.status));
+        let subject = Subject {
+            verification: Some(verification),
+            ..Subject::default()
+        };
+        self.note_event(Event::Receipt(receipt.channel, receipt.status), &subject);
         let note = Note {
             deliveries: vec![Delivery {
                 id,
@@ -111,10 +115,11 @@ impl Verifier {
             Verdict::Taken(channel) => Some(channel),
             Verdict::Unavailable | Verdict::Refused | Verdict::Declined => None,
         };
-        self.note_event(Event::FellBack {
+        let event = Event::FellBack {
             channel: taken.unwrap_or(first),
             taken: taken.is_some(),
-        });
+        };
+        self.note_event(event, &about(&verification));
         let fallback = taken.and_then(|channel| plan(&self.parts, &details, channel, self.now()));
         let end = Dispatched {
             sent_at: verification.sent_at,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Failure, Overview, Parts, Sent, Source, StartRequest, Terms, Verifier};
+use super::{Failure, Overview, Parts, Sent, Source, StartRequest, Terms, Verifier, about};
 use crate::app::AppId;
 use crate::channel::Channel;
 use crate::clock::Timestamp;
@@ -10,7 +10,7 @@ use crate::code::Code;
 use crate::details::Details;
 use crate::digest::{CodeContext, CodeDigest, RecipientIndex, SourceIndex};
 use crate::entropy::draw;
-use crate::event::{Event, SendRefusal};
+use crate::event::{Event, SendRefusal, Subject};
 use crate::id::VerificationId;
 use crate::limit::{Per, Quota};
 use crate::messenger::{Envelope, Verdict};
@@ -127,7 +127,14 @@ impl Verifier {
         let outcome = self.parts.store.start(step, self.now()).await;
         let charged = match self.watch(outcome).map_err(Failure::from)? {
             StartOutcome::Started(charged) => charged,
-            StartOutcome::Refused(refusal) => return Err(self.refused(refusal)),
+            StartOutcome::Refused(refusal) => {
+                let subject = Subject {
+                    app: Some(&draft.app),
+                    recipient: Some(draft.recipient),
+                    ..Subject::default()
+                };
+                return Err(self.refused(refusal, &subject));
+            }
         };
         let verification = draft.open(charged.made_at);
         let withdrawal = Withdrawal {
@@ -192,7 +199,9 @@ impl Verifier {
         let outcome = self.parts.store.resend(step, self.now()).await;
         let (charged, verification) = match self.watch(outcome).map_err(Failure::from)? {
             ResendOutcome::Renewed(charged, verification) => (charged, *verification),
-            ResendOutcome::Refused(refusal) => return Err(self.refused(refusal)),
+            ResendOutcome::Refused(refusal) => {
+                return Err(self.refused(refusal, &about(&verification)));
+            }
             ResendOutcome::Exhausted => return Err(SendError::Exhausted),
             ResendOutcome::NotFound => return Err(SendError::NotFound),
         };
@@ -276,7 +285,7 @@ impl Verifier {
         }
     }
 
-    pub(super) fn refused(&self, refusal: Refusal) -> SendError {
+    pub(super) fn refused(&self, refusal: Refusal, subject: &Subject<'_>) -> SendError {
         let reason = match refusal {
             Refusal::SourceLimit { .. } => SendRefusal::SourceLimit,
             Refusal::RecipientLimit { .. } => SendRefusal::RecipientLimit,
@@ -284,7 +293,10 @@ impl Verifier {
             Refusal::Locked(_) => SendRefusal::Locked,
             Refusal::Live => SendRefusal::Live,
         };
-        self.note_event(Event::SendRefused(reason));
+        self.note_event(Event::SendRefused(reason), subject);
+        if let Refusal::Locked(locked) = &refusal {
+            self.note_lock(*locked, subject);
+        }
         SendError::Refused(refusal)
     }
 
@@ -316,20 +328,29 @@ impl Verifier {
             };
             self.conclude(&verification, dispatch.deliveries, end).await;
             match dispatch.verdict {
-                Verdict::Taken(channel) => self.note_event(if first {
-                    Event::Started(channel)
-                } else {
-                    Event::Resent(channel)
-                }),
-                Verdict::Unavailable => return Err(self.withdraw(withdrawal, now).await),
+                Verdict::Taken(channel) => {
+                    let event = if first {
+                        Event::Started(channel)
+                    } else {
+                        Event::Resent(channel)
+                    };
+                    self.note_event(event, &about(&verification));
+                }
+                Verdict::Unavailable => {
+                    let undeliverable = Event::SendRefused(SendRefusal::Undeliverable);
+                    self.note_event(undeliverable, &about(&verification));
+                    return Err(self.withdraw(withdrawal, now).await);
+                }
                 Verdict::Refused => {
-                    self.note_event(Event::SendRefused(SendRefusal::Unreachable));
+                    let unreachable = Event::SendRefused(SendRefusal::Unreachable);
+                    self.note_event(unreachable, &about(&verification));
                     let failed = self.parts.store.fail(verification.id, now).await;
                     self.watch(failed).map_err(Failure::from)?;
                     return Err(SendError::Unreachable);
                 }
                 Verdict::Declined => {
-                    self.note_event(Event::SendRefused(SendRefusal::Undeliverable));
+                    let undeliverable = Event::SendRefused(SendRefusal::Undeliverable);
+                    self.note_event(undeliverable, &about(&verification));
                     // After a resend the verification stays, for another try or channel.
                     if first {
                         let failed = self.parts.store.fail(verification.id, now).await;
@@ -339,7 +360,7 @@ impl Verifier {
                 }
             }
         } else {
-            self.note_event(Event::Started(verification.channel));
+            self.note_event(Event::Started(verification.channel), &about(&verification));
         }
         let status = verification.status_at(self.now());
         Ok(Sent {
@@ -354,7 +375,6 @@ impl Verifier {
     }
 
     async fn withdraw(&self, withdrawal: Withdrawal, now: Timestamp) -> SendError {
-        self.note_event(Event::SendRefused(SendRefusal::Undeliverable));
         let withdrawn = self.parts.store.withdraw(withdrawal, now).await;
         match self.watch(withdrawn) {
             Ok(()) => SendError::Undeliverable,

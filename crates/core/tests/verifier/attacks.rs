@@ -184,7 +184,11 @@ async fn x13_while_a_resend_swaps_the_codes_at_most_one_of_them_is_right() {
         assert!(server.check(id, old).await.is_err());
         // Failures of the old code must not lock the recipient during this test.
         let app = AppId::default();
-        server.verifier.unlock(&app, &number(NUMBER)).await.unwrap();
+        server
+            .verifier
+            .unlock(&app, &number(NUMBER), None)
+            .await
+            .unwrap();
     }
     assert!(caught <= 50);
 }
@@ -326,11 +330,17 @@ async fn x74_two_tenants_share_neither_codes_nor_budgets_of_a_recipient() {
     let one = AppId::default();
     assert!(server.verifier.get(&other, ours).await.unwrap().is_none());
     assert!(server.verifier.cancel(&other, ours).await.is_err());
-    assert!(!server.verifier.unlock(&one, &number(NUMBER)).await.unwrap());
+    assert!(
+        !server
+            .verifier
+            .unlock(&one, &number(NUMBER), None)
+            .await
+            .unwrap()
+    );
     assert!(
         server
             .verifier
-            .unlock(&other, &number(NUMBER))
+            .unlock(&other, &number(NUMBER), None)
             .await
             .unwrap()
     );

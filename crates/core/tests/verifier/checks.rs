@@ -116,8 +116,14 @@ async fn an_unlock_lets_a_locked_recipient_go_on() {
     assert_eq!(found, locked);
     let app = AppId::default();
     let other = number("+14155550199");
-    assert!(!server.verifier.unlock(&app, &other).await.unwrap());
-    assert!(server.verifier.unlock(&app, &number(NUMBER)).await.unwrap());
+    assert!(!server.verifier.unlock(&app, &other, None).await.unwrap());
+    assert!(
+        server
+            .verifier
+            .unlock(&app, &number(NUMBER), None)
+            .await
+            .unwrap()
+    );
     let id = server.start(request(generous())).await;
     assert!(server.check(id, server.code(id)).await.is_ok());
 }

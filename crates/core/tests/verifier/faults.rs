@@ -250,7 +250,13 @@ async fn looking_canceling_and_unlocking_say_when_the_store_fails() {
     let failed = server.verifier.cancel(&app, id).await;
     assert!(matches!(failed, Err(CancelError::Failure(_))));
     brittle.fail("unlock", Fails::Before);
-    assert!(server.verifier.unlock(&app, &number(NUMBER)).await.is_err());
+    assert!(
+        server
+            .verifier
+            .unlock(&app, &number(NUMBER), None)
+            .await
+            .is_err()
+    );
     brittle.fail("ready", Fails::Before);
     assert!(server.verifier.ready().await.is_err());
     brittle.mend();

@@ -11,8 +11,8 @@ use watchword_core::memory::MemoryStore;
 use watchword_core::{
     AppId, Approved, BindingDigest, Channel, CheckError, CheckRequest, Clock, Code, Entropy, Event,
     Events, LONGEST_WINDOW, NumberRules, Parts, Policy, Purpose, Recipient, ResendRequest,
-    SendError, Sent, Source, StartRequest, Store, Terms, Verification, VerificationId, Verifier,
-    Whose,
+    SendError, Sent, Source, StartRequest, Store, Subject, Terms, Verification, VerificationId,
+    Verifier, Whose,
 };
 
 /// Whom most codes go to, as it is typed.
@@ -32,7 +32,7 @@ impl Diary {
 }
 
 impl Events for Diary {
-    fn note(&self, event: Event) {
+    fn note(&self, event: Event, _: &Subject<'_>) {
         self.0.lock().push(event);
     }
 }

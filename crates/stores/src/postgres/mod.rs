@@ -3,6 +3,7 @@
 mod account_rows;
 mod accounts;
 mod api_keys;
+mod audit;
 mod error;
 mod marks;
 mod moving;
@@ -25,6 +26,7 @@ use watchword_core::keys::KeyRing;
 
 pub use self::accounts::PostgresAccounts;
 pub use self::api_keys::PostgresApiKeys;
+pub use self::audit::PostgresAudit;
 pub use self::error::PostgresError;
 pub(crate) use self::marks::{clear, mark, put_mark};
 use self::pool::Pool;

@@ -33,6 +33,7 @@ const SCRIPTS: [Script; 1] = [Script {
         include_str!("../../migrations/postgres/001/receipts.sql"),
         include_str!("../../migrations/postgres/001/upkeep.sql"),
         include_str!("../../migrations/postgres/001/accounts.sql"),
+        include_str!("../../migrations/postgres/001/audit.sql"),
     ],
 }];
 

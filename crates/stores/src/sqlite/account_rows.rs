@@ -20,7 +20,7 @@ struct Place<'a> {
 impl Pages for Place<'_> {
     async fn next(&mut self) -> Result<Option<Vec<Row>>, StoreError> {
         let after = self.after.clone();
-        let records = self.accounts.read(move |connection| {
+        let records = self.accounts.tables.read(move |connection| {
             let moment = connection.unchecked_transaction()?;
             let mut select = moment.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM account WHERE id > ?1 ORDER BY id LIMIT ?2"
@@ -56,15 +56,17 @@ impl Rows for SqliteAccounts {
     }
 
     async fn put(&self, rows: Vec<Row>, _: Timestamp) -> Result<(), StoreError> {
-        self.change(move |transaction| {
-            for row in &rows {
-                let Row::Account(record) = row else { continue };
-                // Its identifiers go along.
-                transaction.execute("DELETE FROM account WHERE id = ?1", [record.id.as_bytes()])?;
-                insert(transaction, record)?;
-            }
-            Ok(())
-        })
-        .await
+        self.tables
+            .change(move |transaction| {
+                for row in &rows {
+                    let Row::Account(record) = row else { continue };
+                    // Its identifiers go along.
+                    transaction
+                        .execute("DELETE FROM account WHERE id = ?1", [record.id.as_bytes()])?;
+                    insert(transaction, record)?;
+                }
+                Ok(())
+            })
+            .await
     }
 }

@@ -1,127 +1,64 @@
 //! Accounts as rows of a database file.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
-use tokio::task::spawn_blocking;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use watchword_core::account::{
     AccountId, AccountRecord, AccountStore, CreateOutcome, EmailStatus, Identifier, IdentifierKind,
 };
 use watchword_core::keys::{KeyId, Sealed};
 use watchword_core::{AppId, StoreError, Timestamp};
 
-use super::file::DatabaseFile;
-use super::schema;
+use super::tables::{Checkpoints, Tables};
 use crate::error::OpenError;
 
 pub(super) const COLUMNS: &str = "id, app, email_status, created_at, key_id, sealed";
 
 /// Keeps accounts in a database file, of which other tables may be served at the same time.
 pub struct SqliteAccounts {
-    /// Those who read never wait for those who write.
-    reader: Arc<Mutex<Connection>>,
-    writer: Arc<Mutex<Connection>>,
-}
-
-/// Who cuts the file's write-ahead log back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Checkpoints {
-    /// The store of verifications, which serves from the same file.
-    Others,
-    /// The connection that writes.
-    Own,
+    pub(super) tables: Tables,
 }
 
 impl SqliteAccounts {
     /// Opens the accounts in the file at `path`, and makes the file where there is none.
     pub(crate) fn open(path: &Path, checkpoints: Checkpoints) -> Result<Self, OpenError> {
-        let file = DatabaseFile::find_or_create(path)?;
-        let mut writer = schema::connect(&file)?;
-        if !schema::is_current(&file, &writer)? {
-            let _lock = file.lock()?;
-            schema::bring_up(&file, &mut writer)?;
-        }
-        let refused = |source| file.refused(source);
-        writer
-            .pragma_update(None, "foreign_keys", true)
-            .map_err(refused)?;
-        if checkpoints == Checkpoints::Own {
-            writer
-                .pragma_update(None, "wal_autocheckpoint", 1000)
-                .map_err(refused)?;
-        }
-        let reader = file.connect().map_err(refused)?;
-        Ok(Self {
-            reader: Arc::new(Mutex::new(reader)),
-            writer: Arc::new(Mutex::new(writer)),
-        })
-    }
-
-    /// Reads off the runtime's threads.
-    pub(super) async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let connection = Arc::clone(&self.reader);
-        let answer = spawn_blocking(move || read(&connection.lock())).await;
-        answer
-            .map_err(StoreError::unavailable)?
-            .map_err(StoreError::unavailable)
-    }
-
-    /// Changes tables in a transaction of its own, off the runtime's threads. It is durable when
-    /// this returns.
-    pub(super) async fn change<T: Send + 'static>(
-        &self,
-        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let connection = Arc::clone(&self.writer);
-        let changed = spawn_blocking(move || -> rusqlite::Result<T> {
-            let mut connection = connection.lock();
-            // One writer at a time from here on, whoever else has the file open.
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let answer = change(&transaction)?;
-            transaction.commit()?;
-            Ok(answer)
-        });
-        let answer = changed.await.map_err(StoreError::unavailable)?;
-        answer.map_err(StoreError::unavailable)
+        let tables = Tables::open(path, checkpoints)?;
+        Ok(Self { tables })
     }
 }
 
 #[async_trait]
 impl AccountStore for SqliteAccounts {
     async fn create(&self, record: AccountRecord) -> Result<CreateOutcome, StoreError> {
-        self.change(move |transaction| {
-            if owner(transaction, &record.identifiers)?.is_some() {
-                return Ok(CreateOutcome::Taken);
-            }
-            insert(transaction, &record)?;
-            Ok(CreateOutcome::Created)
-        })
-        .await
+        self.tables
+            .change(move |transaction| {
+                if owner(transaction, &record.identifiers)?.is_some() {
+                    return Ok(CreateOutcome::Taken);
+                }
+                insert(transaction, &record)?;
+                Ok(CreateOutcome::Created)
+            })
+            .await
     }
 
     async fn find(&self, any_of: &[Identifier]) -> Result<Option<AccountRecord>, StoreError> {
         let any_of = any_of.to_vec();
-        self.read(move |connection| {
-            // One moment for both tables.
-            let moment = connection.unchecked_transaction()?;
-            let Some(id) = owner(&moment, &any_of)? else {
-                return Ok(None);
-            };
-            let select = format!("SELECT {COLUMNS} FROM account WHERE id = ?1");
-            let mut select = moment.prepare_cached(&select)?;
-            let found = select.query_row([id], record).optional()?;
-            found
-                .map(|found| with_identifiers(&moment, found))
-                .transpose()
-        })
-        .await
+        self.tables
+            .read(move |connection| {
+                // One moment for both tables.
+                let moment = connection.unchecked_transaction()?;
+                let Some(id) = owner(&moment, &any_of)? else {
+                    return Ok(None);
+                };
+                let select = format!("SELECT {COLUMNS} FROM account WHERE id = ?1");
+                let mut select = moment.prepare_cached(&select)?;
+                let found = select.query_row([id], record).optional()?;
+                found
+                    .map(|found| with_identifiers(&moment, found))
+                    .transpose()
+            })
+            .await
     }
 
     async fn outdated(
@@ -130,43 +67,45 @@ impl AccountStore for SqliteAccounts {
         after: Option<AccountId>,
         limit: u32,
     ) -> Result<Vec<AccountRecord>, StoreError> {
-        self.read(move |connection| {
-            let moment = connection.unchecked_transaction()?;
-            // Every id is longer than none.
-            let after = after.map_or_else(Vec::new, |after| after.as_bytes().to_vec());
-            let mut select = moment.prepare_cached(&format!(
+        self.tables
+            .read(move |connection| {
+                let moment = connection.unchecked_transaction()?;
+                // Every id is longer than none.
+                let after = after.map_or_else(Vec::new, |after| after.as_bytes().to_vec());
+                let mut select = moment.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM account WHERE key_id <> ?1 AND id > ?2 ORDER BY id LIMIT ?3"
             ))?;
-            let found = select.query_map(params![hex(newest), after, limit], record)?;
-            found
-                .map(|found| with_identifiers(&moment, found?))
-                .collect()
-        })
-        .await
+                let found = select.query_map(params![hex(newest), after, limit], record)?;
+                found
+                    .map(|found| with_identifiers(&moment, found?))
+                    .collect()
+            })
+            .await
     }
 
     async fn renew(&self, record: AccountRecord) -> Result<bool, StoreError> {
-        self.change(move |transaction| {
-            let there = transaction.execute(
-                "UPDATE account SET key_id = ?2, sealed = ?3, email_status = ?4 WHERE id = ?1",
-                params![
-                    record.id.as_bytes(),
-                    hex(record.key),
-                    record.sealed.as_bytes(),
-                    record.email_status.as_str(),
-                ],
-            )?;
-            if there == 0 {
-                return Ok(false);
-            }
-            transaction.execute(
-                "DELETE FROM account_identifier WHERE account = ?1",
-                [record.id.as_bytes()],
-            )?;
-            put_identifiers(transaction, &record)?;
-            Ok(true)
-        })
-        .await
+        self.tables
+            .change(move |transaction| {
+                let there = transaction.execute(
+                    "UPDATE account SET key_id = ?2, sealed = ?3, email_status = ?4 WHERE id = ?1",
+                    params![
+                        record.id.as_bytes(),
+                        hex(record.key),
+                        record.sealed.as_bytes(),
+                        record.email_status.as_str(),
+                    ],
+                )?;
+                if there == 0 {
+                    return Ok(false);
+                }
+                transaction.execute(
+                    "DELETE FROM account_identifier WHERE account = ?1",
+                    [record.id.as_bytes()],
+                )?;
+                put_identifiers(transaction, &record)?;
+                Ok(true)
+            })
+            .await
     }
 }
 

@@ -3,6 +3,7 @@
 mod account_rows;
 mod accounts;
 mod api_keys;
+mod audit;
 mod checkpoint;
 mod file;
 mod gate;
@@ -12,6 +13,7 @@ mod marks;
 mod replay;
 mod schema;
 mod snapshot;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -28,15 +30,16 @@ use watchword_core::keys::KeyRing;
 use watchword_core::memory::{Journal, MemoryStore};
 use watchword_core::{Clock, ReplayStore, Store};
 
-pub(crate) use self::accounts::Checkpoints;
 pub use self::accounts::SqliteAccounts;
 pub use self::api_keys::SqliteApiKeys;
+pub use self::audit::SqliteAudit;
 pub use self::file::OLDEST_SQLITE;
 use self::file::{DatabaseFile, FileLock};
 use self::journal::SqliteJournal;
 pub(crate) use self::marks::{clear, mark, put_mark};
 pub use self::schema::{Migrated, migrate};
 use self::snapshot::Head;
+pub(crate) use self::tables::Checkpoints;
 use crate::error::OpenError;
 use crate::stats::Stats;
 use crate::sweeper;

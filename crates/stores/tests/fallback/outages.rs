@@ -211,7 +211,13 @@ pub(super) async fn a_lock_from_before_holds_here_and_one_from_here_holds_afterw
             assert_eq!(locked.retry_after, None);
         }
         let app = AppId::default();
-        assert!(server.verifier.unlock(&app, &recipient(to)).await.unwrap());
+        assert!(
+            server
+                .verifier
+                .unlock(&app, &recipient(to), None)
+                .await
+                .unwrap()
+        );
         assert!(server.start(to).await.is_ok());
     }
     site.cut().await;
@@ -232,7 +238,13 @@ pub(super) async fn a_lock_that_is_lifted_meanwhile_is_lifted_here_and_afterward
     site.cut().await;
     assert!(is_locked(&server.start(TO).await));
     let app = AppId::default();
-    assert!(server.verifier.unlock(&app, &recipient(TO)).await.unwrap());
+    assert!(
+        server
+            .verifier
+            .unlock(&app, &recipient(TO), None)
+            .await
+            .unwrap()
+    );
     for _ in 0..9 {
         site.clock.advance(MINUTE);
         server.fail(&site, TO, 1).await;

@@ -35,3 +35,20 @@ mod accounts {
 
     watchword_core::account_conformance!(fresh!(Accounts));
 }
+
+mod audit {
+    use std::sync::Arc;
+
+    use super::fixture::{Database, shared};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn an_audit_log_in_a_database_keeps_the_promises_of_a_store() {
+        if shared().is_none() {
+            return;
+        }
+        let database = Database::migrated();
+        let store = watchword_stores::PostgresAudit::open(&database.url()).await;
+        let store = Arc::new(store.unwrap());
+        watchword_core::audit::conformance::keeps_its_promises(store).await;
+    }
+}

@@ -8,6 +8,7 @@ use watchword_core::{
 };
 use watchword_stores::{StorageUrl, open_api_keys};
 
+use super::audit::note_api_key;
 use super::dev::DATABASE;
 use super::{given_to_serve, runtime};
 use crate::cli::{ApiKeyCommand, KeyStore};
@@ -34,13 +35,17 @@ pub(super) fn run(command: ApiKeyCommand) -> Result<(), Failure> {
                 app,
                 expires_in,
             };
-            runtime.block_on(create(&*keys, wanted))
+            let id = runtime.block_on(create(&*keys, wanted))?;
+            runtime.block_on(note_api_key(&store, "api_key.created", &id));
+            Ok(())
         }
         ApiKeyCommand::List { store } => {
             runtime.block_on(async { list(&*open(&store).await?).await })
         }
         ApiKeyCommand::Revoke { id, store } => {
-            runtime.block_on(async { revoke(&*open(&store).await?, &id).await })
+            let id = runtime.block_on(async { revoke(&*open(&store).await?, &id).await })?;
+            runtime.block_on(note_api_key(&store, "api_key.revoked", &id));
+            Ok(())
         }
     }
 }
@@ -66,7 +71,7 @@ struct Wanted {
     expires_in: Option<Duration>,
 }
 
-async fn create(keys: &dyn ApiKeyStore, wanted: Wanted) -> Result<(), Failure> {
+async fn create(keys: &dyn ApiKeyStore, wanted: Wanted) -> Result<ApiKeyId, Failure> {
     let name = wanted.name.trim();
     if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
         return Err(Failure::refused(
@@ -95,7 +100,8 @@ async fn create(keys: &dyn ApiKeyStore, wanted: Wanted) -> Result<(), Failure> {
             |ends| format!("ends at {ends}")
         ),
     ));
-    say(key.expose())
+    say(key.expose())?;
+    Ok(key.id().clone())
 }
 
 async fn list(keys: &dyn ApiKeyStore) -> Result<(), Failure> {
@@ -132,7 +138,7 @@ async fn list(keys: &dyn ApiKeyStore) -> Result<(), Failure> {
     say(&lines.join("\n"))
 }
 
-async fn revoke(keys: &dyn ApiKeyStore, text: &str) -> Result<(), Failure> {
+async fn revoke(keys: &dyn ApiKeyStore, text: &str) -> Result<ApiKeyId, Failure> {
     let whole = ApiKey::parse(text).ok().map(|key| key.id().clone());
     let bare = text.strip_prefix("wk_").unwrap_or(text);
     let Some(id) = whole.or_else(|| ApiKeyId::parse(bare)) else {
@@ -145,9 +151,10 @@ async fn revoke(keys: &dyn ApiKeyStore, text: &str) -> Result<(), Failure> {
         .await
         .map_err(|error| told(&error))?;
     if revoked {
-        return say(&format!(
+        say(&format!(
             "API key {id} is revoked; a running server knows within a second"
-        ));
+        ))?;
+        return Ok(id);
     }
     let line = match keys.find(&id).await.map_err(|error| told(&error))? {
         None => format!("there is no API key {id}; `watchword apikey list` shows all"),

@@ -21,7 +21,7 @@ use crate::system::SystemEntropy;
 
 /// The name of the database in the data folder.
 pub(super) const DATABASE: &str = "watchword.db";
-const KEY_FILE: &str = "secret.key";
+pub(super) const KEY_FILE: &str = "secret.key";
 /// The provider that serves every channel unless one is configured.
 const INBOX: &str = "inbox";
 /// The surfaces of the first listener.
@@ -59,6 +59,7 @@ pub(super) fn run(args: &Dev) -> Result<(), Failure> {
             .push(secret_key(&args.data.join(KEY_FILE))?);
     }
     try_out(&config, &given)?;
+    config.sum_up(&given);
     drop(given);
     let data = config.storage.url.path().map(Path::to_owned);
     let leaving = leaving(&config);

@@ -12,8 +12,9 @@ use crate::server::{Manner, run as run_server};
 
 pub(super) fn run(args: &Serve) -> Result<(), Failure> {
     let given = given_to_serve(args.file.config.as_deref())?;
-    let config = settle(&given, Mode::Serve)?;
+    let mut config = settle(&given, Mode::Serve)?;
     try_out(&config, &given)?;
+    config.sum_up(&given);
     drop(given);
     let print = args.output.print_addresses;
     let manner = Manner {

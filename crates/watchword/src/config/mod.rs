@@ -24,7 +24,8 @@ pub(crate) use fault::Fault;
 pub(crate) use origin::Origin;
 pub(crate) use secret_files::read_private;
 pub(crate) use settle::{
-    AccountSettings, Config, ListenerConfig, NEVER, accounts_url, secret_keys, settle, storage_url,
+    AccountSettings, AuditSettings, Config, ListenerConfig, NEVER, accounts_url, audit_place,
+    secret_keys, settle, storage_url,
 };
 pub(crate) use shape::{Log, LogFormat, LogLevel, Telemetry};
 pub(crate) use show::show;

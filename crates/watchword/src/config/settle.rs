@@ -2,6 +2,7 @@
 //! served, or to everything that stands against it.
 
 mod accounts;
+mod audit;
 mod network;
 mod routes;
 mod surfaces;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 use watchword_core::keys::SecretKey;
 use watchword_core::routing::Route;
 use watchword_core::{
@@ -28,6 +30,7 @@ use super::tree::{Value, What};
 use super::{Given, Mode};
 
 pub(crate) use accounts::AccountSettings;
+pub(crate) use audit::{AuditSettings, audit_place};
 pub(crate) use network::{ListenerConfig, NEVER};
 use surfaces::{run_surfaces, surface};
 
@@ -40,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) public_url: Option<String>,
     pub(crate) storage: Storage,
     pub(crate) accounts: AccountSettings,
+    pub(crate) audit: AuditSettings,
     pub(crate) listeners: Vec<ListenerConfig>,
     pub(crate) admin: Option<std::net::SocketAddr>,
     /// The settings of the serve layer, the same on all listeners.
@@ -63,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) deadline: Duration,
     pub(crate) log: Log,
     pub(crate) telemetry: Telemetry,
+    /// Tells this configuration from others, without a word of it; empty until [`Config::sum_up`].
+    pub(crate) digest: String,
 }
 
 /// Where things are kept.
@@ -81,6 +87,13 @@ pub(crate) struct AppConfig {
 }
 
 impl Config {
+    /// Makes the digest, of what `config show` prints.
+    pub(crate) fn sum_up(&mut self, given: &Given) {
+        let shown = Sha256::digest(super::show::show(self, given));
+        let digits = shown.iter().take(16).map(|byte| format!("{byte:02x}"));
+        self.digest = digits.collect();
+    }
+
     /// The longest window or cooldown of any policy: how long sends are remembered.
     pub(crate) fn horizon(&self) -> Duration {
         let apps = self.apps.values().flat_map(|app| app.policies.values());
@@ -194,6 +207,7 @@ impl Settling<'_> {
         self.refuse_mute_surfaces(&listeners, &channels, &surfaces);
         let (storage, accounts) = (self.storage(), self.accounts());
         self.refuse_homeless_accounts(&storage, &listeners);
+        let audit = self.audit(&storage.url, accounts.url.as_ref());
         let http: shape::Http = self.section("http");
         Config {
             mode: self.mode,
@@ -205,6 +219,7 @@ impl Settling<'_> {
             public_url: self.public_url(),
             storage,
             accounts,
+            audit,
             listeners,
             surface_settings,
             cors_origins: self.cors_origins(),
@@ -221,6 +236,7 @@ impl Settling<'_> {
             deadline: self.section::<shape::Delivery>("delivery").deadline,
             log: self.section("log"),
             telemetry: self.telemetry(),
+            digest: String::new(),
         }
     }
 

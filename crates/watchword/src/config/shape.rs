@@ -20,6 +20,7 @@ pub(crate) const TOP: &[&str] = &[
     "allow_weak_codes",
     "storage",
     "accounts",
+    "audit",
     "listeners",
     "admin",
     "policy",

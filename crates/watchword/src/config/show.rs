@@ -107,6 +107,12 @@ impl Page<'_> {
             self.put(format!("accounts.{name}"), shown);
         }
         self.put_given("accounts.hash_workers", "\"half of the cores\"");
+        self.put_given("audit.enabled", "true");
+        let place = config.audit.url.as_ref();
+        let place = place.map_or_else(|| "none".to_owned(), |url| quoted(&url.to_string()));
+        self.put("audit.url", place);
+        self.put("audit.log", config.audit.log.to_string());
+        self.put("audit.keep", quoted(&span::format(config.audit.keep)));
     }
 
     fn network(&mut self, config: &Config) {

@@ -3,7 +3,7 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use watchword_core::{Channel, CheckFailure, DeliveryStatus, Event, Events, SendRefusal};
+use watchword_core::{Channel, CheckFailure, DeliveryStatus, Event, Events, SendRefusal, Subject};
 
 type Labels = [(&'static str, &'static str); 1];
 
@@ -18,7 +18,9 @@ pub(crate) struct CountedEvents {
     fell_back: [Counter; 4],
     fallbacks_failed: [Counter; 4],
     canceled: Counter,
+    locked: Counter,
     unlocked: Counter,
+    shown: Counter,
     store_failed: Counter,
 }
 
@@ -101,6 +103,16 @@ impl CountedEvents {
                 "Turns of the next channel in which no provider took the message",
             ),
             canceled: single(registry, "verifications_canceled", "Verifications canceled"),
+            locked: single(
+                registry,
+                "recipient_locks_met",
+                "Sends and checks that met a lock which lasts until somebody lifts it",
+            ),
+            shown: single(
+                registry,
+                "codes_shown",
+                "Codes shown to callers who may see them",
+            ),
             unlocked: single(registry, "recipients_unlocked", "Recipients unlocked"),
             store_failed: single(
                 registry,
@@ -125,7 +137,7 @@ fn family<const N: usize>(
 }
 
 impl Events for CountedEvents {
-    fn note(&self, event: Event) {
+    fn note(&self, event: Event, _: &Subject<'_>) {
         let of = |channel: Channel| channel as usize;
         match event {
             Event::Started(channel) => self.started[of(channel)].inc(),
@@ -143,7 +155,9 @@ impl Events for CountedEvents {
                 counters[of(channel)].inc()
             }
             Event::Canceled => self.canceled.inc(),
+            Event::Locked => self.locked.inc(),
             Event::Unlocked => self.unlocked.inc(),
+            Event::CodeShown => self.shown.inc(),
             Event::StoreFailed => self.store_failed.inc(),
         };
     }
@@ -155,34 +169,47 @@ mod tests {
 
     use super::*;
 
+    const NOBODY: Subject<'_> = Subject {
+        app: None,
+        verification: None,
+        recipient: None,
+        by: None,
+    };
+
     #[test]
     fn each_event_counts_under_its_own_name() {
         let mut registry = Registry::default();
         let events = CountedEvents::new(&mut registry);
         for channel in Channel::ALL {
-            events.note(Event::Started(channel));
-            events.note(Event::Resent(channel));
-            events.note(Event::Approved(channel));
+            events.note(Event::Started(channel), &NOBODY);
+            events.note(Event::Resent(channel), &NOBODY);
+            events.note(Event::Approved(channel), &NOBODY);
             for taken in [true, false] {
-                events.note(Event::FellBack { channel, taken });
+                events.note(Event::FellBack { channel, taken }, &NOBODY);
             }
         }
         REFUSALS
             .into_iter()
-            .for_each(|refusal| events.note(Event::SendRefused(refusal)));
+            .for_each(|refusal| events.note(Event::SendRefused(refusal), &NOBODY));
         FAILURES
             .into_iter()
-            .for_each(|failure| events.note(Event::CheckFailed(failure)));
+            .for_each(|failure| events.note(Event::CheckFailed(failure), &NOBODY));
         for status in STATUSES {
-            events.note(Event::Receipt(Channel::Sms, status));
+            events.note(Event::Receipt(Channel::Sms, status), &NOBODY);
         }
-        for event in [Event::Canceled, Event::Unlocked, Event::StoreFailed] {
-            events.note(event);
+        for event in [
+            Event::Canceled,
+            Event::Locked,
+            Event::Unlocked,
+            Event::CodeShown,
+            Event::StoreFailed,
+        ] {
+            events.note(event, &NOBODY);
         }
         let mut page = String::new();
         encode(&mut page, &registry).unwrap();
         let counted: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(counted.len(), 40);
+        assert_eq!(counted.len(), 42);
         assert!(counted.iter().all(|line| line.ends_with(" 1")), "{page}");
     }
 }

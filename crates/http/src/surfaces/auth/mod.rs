@@ -132,7 +132,8 @@ async fn register(call: Call) -> Result<Response, Trouble> {
     let sent = accounts.register(&call.caller.app, registration, terms);
     match sent.await {
         Ok(sent) => {
-            let code = may_read_codes(&call).then(|| sent.code.expose());
+            let reveal = || call.app.verifier.reveal(&sent, call.caller.key.as_ref());
+            let code = may_read_codes(&call).then(reveal);
             let body = words::Registering::of(code);
             Ok(json(StatusCode::ACCEPTED, &body))
         }

@@ -403,7 +403,11 @@ async fn unlock_recipient(State(app): State<Arc<App>>, request: Request) -> Resp
         Hangup::Stops,
         async |call: Call| {
             let to = body::unlocked(&call.body, &call.app.numbers)?;
-            let unlocked = call.app.verifier.unlock(&call.caller.app, &to).await?;
+            let unlocked = call
+                .app
+                .verifier
+                .unlock(&call.caller.app, &to, call.caller.key.as_ref())
+                .await?;
             let view = UnlockView {
                 to: to.masked(),
                 unlocked,

@@ -111,9 +111,10 @@ async fn generate(call: Call) -> Result<Response, Trouble> {
     let addressed = request.to.is_some();
     let sent = call.app.verifier.start(request).await?;
     let shown = may_read && (!addressed || call.app.expose_codes);
+    let code = shown.then(|| call.app.verifier.reveal(&sent, call.caller.key.as_ref()));
     let info = Generated {
         uuid: sent.overview.verification.id.as_uuid(),
-        otp: shown.then(|| sent.code.expose().to_owned()),
+        otp: code.map(str::to_owned),
     };
     let answer = Envelope::of(StatusCode::OK, "OTP_GENERATED").with(info);
     Ok(json(StatusCode::OK, &answer))

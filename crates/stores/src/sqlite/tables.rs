@@ -1,0 +1,87 @@
+//! Ordinary tables of a database file, beside those of the journal.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::task::spawn_blocking;
+use watchword_core::StoreError;
+
+use super::file::DatabaseFile;
+use super::schema;
+use crate::error::OpenError;
+
+/// Two connections to a file, of which other tables may be served at the same time.
+pub(super) struct Tables {
+    /// Those who read never wait for those who write.
+    reader: Arc<Mutex<Connection>>,
+    writer: Arc<Mutex<Connection>>,
+}
+
+/// Who cuts the file's write-ahead log back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checkpoints {
+    /// The store of verifications, which serves from the same file.
+    Others,
+    /// The connection that writes.
+    Own,
+}
+
+impl Tables {
+    /// Opens the file at `path`, and makes it where there is none.
+    pub(super) fn open(path: &Path, checkpoints: Checkpoints) -> Result<Self, OpenError> {
+        let file = DatabaseFile::find_or_create(path)?;
+        let mut writer = schema::connect(&file)?;
+        if !schema::is_current(&file, &writer)? {
+            let _lock = file.lock()?;
+            schema::bring_up(&file, &mut writer)?;
+        }
+        let refused = |source| file.refused(source);
+        writer
+            .pragma_update(None, "foreign_keys", true)
+            .map_err(refused)?;
+        if checkpoints == Checkpoints::Own {
+            writer
+                .pragma_update(None, "wal_autocheckpoint", 1000)
+                .map_err(refused)?;
+        }
+        let reader = file.connect().map_err(refused)?;
+        Ok(Self {
+            reader: Arc::new(Mutex::new(reader)),
+            writer: Arc::new(Mutex::new(writer)),
+        })
+    }
+
+    /// Reads off the runtime's threads.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let connection = Arc::clone(&self.reader);
+        let answer = spawn_blocking(move || read(&connection.lock())).await;
+        answer
+            .map_err(StoreError::unavailable)?
+            .map_err(StoreError::unavailable)
+    }
+
+    /// Changes tables in a transaction of its own, off the runtime's threads. It is durable when
+    /// this returns.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let connection = Arc::clone(&self.writer);
+        let changed = spawn_blocking(move || -> rusqlite::Result<T> {
+            let mut connection = connection.lock();
+            // One writer at a time from here on, whoever else has the file open.
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let answer = change(&transaction)?;
+            transaction.commit()?;
+            Ok(answer)
+        });
+        let answer = changed.await.map_err(StoreError::unavailable)?;
+        answer.map_err(StoreError::unavailable)
+    }
+}

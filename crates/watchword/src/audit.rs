@@ -1,0 +1,299 @@
+//! The audit log of a running server: entries are gathered, and written page by page.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use watchword_core::audit::{Anchor, AuditStore, Draft, Entry, Link, Page};
+use watchword_core::keys::KeyRing;
+use watchword_core::{Clock, Entropy, Event, Events, StoreError, Subject};
+use watchword_stores::{OpenError, StorageUrl};
+
+use crate::config::AuditSettings;
+use crate::failure::Failure;
+
+/// How long entries wait for others: what a `kill -9` loses of them.
+const GATHER: Duration = Duration::from_millis(500);
+/// A page of this size is not waited for any longer, in bytes.
+const FULL: usize = 256 << 10;
+/// More than this is not kept while it cannot be written, in bytes.
+const MOST: usize = 16 << 20;
+const RETENTION: Duration = Duration::from_hours(1);
+/// Until it is tried again to write.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Takes entries from everywhere, without blocking anybody.
+pub(crate) struct AuditLog {
+    clock: Arc<dyn Clock>,
+    is_kept: bool,
+    is_logged: bool,
+    waiting: Mutex<Waiting>,
+    full: Notify,
+    written: Counter,
+    lost: Counter,
+}
+
+#[derive(Default)]
+struct Waiting {
+    body: Vec<u8>,
+    entries: u32,
+    lost: u64,
+}
+
+impl AuditLog {
+    /// With nothing in it.
+    pub(crate) fn new(
+        settings: &AuditSettings,
+        clock: Arc<dyn Clock>,
+        registry: &mut Registry,
+    ) -> Arc<Self> {
+        let counter = |registry: &mut Registry, name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let written = "Entries that were written to the audit log";
+        let lost = "Entries that are missing in the audit log, as it could not be written";
+        Arc::new(Self {
+            clock,
+            is_kept: settings.url.is_some(),
+            is_logged: settings.log,
+            waiting: Mutex::default(),
+            full: Notify::new(),
+            written: counter(registry, "audit_entries", written),
+            lost: counter(registry, "audit_entries_lost", lost),
+        })
+    }
+
+    /// Takes note of something that is no step of a verification.
+    pub(crate) fn record(&self, event: &'static str, reason: &str) {
+        self.add(&Entry::new(self.clock.now(), event, reason));
+    }
+
+    fn add(&self, entry: &Entry<'_>) {
+        if self.is_logged {
+            let (subject, reason) = (&entry.subject, entry.reason.as_deref());
+            tracing::info!(
+                target: "watchword::audit",
+                event = entry.event,
+                reason,
+                channel = entry.channel,
+                app = subject.app.map(tracing::field::display),
+                verification = subject.verification.map(tracing::field::display),
+                recipient = subject.recipient.map(tracing::field::display),
+                by = subject.by.map(tracing::field::display),
+                "audit"
+            );
+        }
+        if !self.is_kept {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        if waiting.body.len() >= MOST {
+            waiting.lost += 1;
+            return;
+        }
+        entry.write(&mut waiting.body);
+        waiting.entries += 1;
+        if waiting.body.len() >= FULL {
+            self.full.notify_one();
+        }
+    }
+
+    /// What waits, as a page; an entry says how many were lost before it.
+    fn draft(&self, writer: &str) -> Option<Draft> {
+        let mut waiting = std::mem::take(&mut *self.waiting.lock());
+        let now = self.clock.now();
+        if waiting.lost > 0 {
+            self.lost.inc_by(waiting.lost);
+            let lost = waiting.lost.to_string();
+            Entry::new(now, "audit.entries_lost", lost).write(&mut waiting.body);
+            waiting.entries += 1;
+        }
+        (waiting.entries > 0).then(|| Draft {
+            written_at: now,
+            writer: writer.to_owned(),
+            entries: waiting.entries,
+            body: waiting.body,
+        })
+    }
+}
+
+impl Events for AuditLog {
+    fn note(&self, event: Event, subject: &Subject<'_>) {
+        if !self.is_kept && !self.is_logged {
+            return;
+        }
+        if let Some(entry) = Entry::of(event, subject, self.clock.now()) {
+            self.add(&entry);
+        }
+    }
+}
+
+/// Where the chain is kept, and what is kept beside it.
+pub(crate) struct Shelf {
+    url: StorageUrl,
+    beside: StorageUrl,
+    opened: Option<Arc<dyn AuditStore>>,
+}
+
+impl Shelf {
+    /// The one that is configured, if any.
+    pub(crate) fn of(settings: &AuditSettings, storage: &StorageUrl) -> Option<Self> {
+        let url = settings.url.clone()?;
+        Some(Self {
+            url,
+            beside: storage.clone(),
+            opened: None,
+        })
+    }
+
+    /// Opens it, once.
+    ///
+    /// # Errors
+    /// When it cannot be opened; it may be tried again.
+    pub(crate) async fn open(&mut self) -> Result<Arc<dyn AuditStore>, OpenError> {
+        if let Some(store) = &self.opened {
+            return Ok(Arc::clone(store));
+        }
+        let store = watchword_stores::open_audit(&self.url, &self.beside).await?;
+        self.opened = Some(Arc::clone(&store));
+        Ok(store)
+    }
+}
+
+/// Writes pages until it is stopped, and then what is left.
+pub(crate) struct Scribe {
+    log: Arc<AuditLog>,
+    shelf: Shelf,
+    keys: Arc<KeyRing>,
+    keep: Duration,
+    writer: String,
+    last: Option<Link>,
+    failing: bool,
+}
+
+impl Scribe {
+    /// One for a store. It names itself by a number of its own, so that pages of several nodes
+    /// can be told apart.
+    pub(crate) fn new(
+        log: &Arc<AuditLog>,
+        shelf: Shelf,
+        keys: Arc<KeyRing>,
+        keep: Duration,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, Failure> {
+        let number: [u8; 4] =
+            watchword_core::draw(entropy).map_err(|error| Failure::from_error(&error))?;
+        Ok(Self {
+            log: Arc::clone(log),
+            shelf,
+            keys,
+            keep,
+            writer: format!("server-{:08x}", u32::from_be_bytes(number)),
+            last: None,
+            failing: false,
+        })
+    }
+
+    /// Goes on in a task of its own.
+    pub(crate) fn start(mut self, stop: CancellationToken) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            let mut retention = Instant::now();
+            loop {
+                let stopping = tokio::select! {
+                    () = stop.cancelled() => true,
+                    () = sleep(GATHER) => false,
+                    () = self.log.full.notified() => false,
+                };
+                while let Some(draft) = self.log.draft(&self.writer) {
+                    if !self.write(draft, &stop).await {
+                        return;
+                    }
+                }
+                if stopping {
+                    return;
+                }
+                if retention <= Instant::now() {
+                    retention = Instant::now() + RETENTION;
+                    if let Err(error) = self.remove_old().await {
+                        tracing::warn!(%error, "old pages of the audit log are not removed");
+                    }
+                }
+            }
+        })
+    }
+
+    /// Tries until the page is written; gives up only if the server ends meanwhile.
+    async fn write(&mut self, draft: Draft, stop: &CancellationToken) -> bool {
+        let entries = u64::from(draft.entries);
+        loop {
+            match self.append(&draft).await {
+                Ok(()) => {
+                    self.log.written.inc_by(entries);
+                    if std::mem::take(&mut self.failing) {
+                        tracing::info!("the audit log can be written again");
+                    }
+                    return true;
+                }
+                Err(error) if stop.is_cancelled() => {
+                    tracing::error!(%error, entries, "the last entries of the audit log are lost");
+                    return false;
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut self.failing, true) {
+                        tracing::error!(%error, "the audit log cannot be written; entries wait");
+                    }
+                    self.last = None;
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn append(&mut self, draft: &Draft) -> Result<(), StoreError> {
+        let store = self.shelf.open().await.map_err(StoreError::unavailable)?;
+        append(&*store, draft, &mut self.last, &self.keys).await
+    }
+
+    async fn remove_old(&mut self) -> Result<(), StoreError> {
+        let end = self.log.clock.now().minus(self.keep);
+        let store = self.shelf.open().await.map_err(StoreError::unavailable)?;
+        match store.last_before(end).await? {
+            Some(link) => store.remove(Anchor::at(link, &self.keys)).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Puts a page behind the newest one, whoever else does so at the same time. `last` is what was
+/// the newest page when somebody looked.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn append(
+    store: &dyn AuditStore,
+    draft: &Draft,
+    last: &mut Option<Link>,
+    keys: &KeyRing,
+) -> Result<(), StoreError> {
+    loop {
+        if last.is_none() {
+            *last = store.last().await?;
+        }
+        let page = Page::behind(*last, draft.clone(), keys);
+        let link = page.link;
+        if store.append(page).await? {
+            *last = Some(link);
+            return Ok(());
+        }
+        // Another one was quicker.
+        *last = None;
+    }
+}
