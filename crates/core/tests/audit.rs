@@ -98,6 +98,9 @@ fn a_page_that_is_taken_out_put_in_or_exchanged_shows() {
     let mut exchanged = pages.clone();
     exchanged[0] = other;
     assert_eq!(verify(None, &exchanged, &keys), Err(Broken::Exchanged(2)));
+    // Nor if the page behind it is made to follow it.
+    exchanged[1].previous = exchanged[0].link.hash;
+    assert_eq!(verify(None, &exchanged, &keys), Err(Broken::Changed(2)));
 }
 
 #[test]
