@@ -23,6 +23,7 @@ mod postgres;
 mod redis;
 mod sqlite;
 mod stats;
+mod store_clock;
 mod sweeper;
 mod url;
 mod worker;

@@ -18,9 +18,10 @@ use crate::error::OpenError;
 use crate::fallback::{Alone, CopiedKeys, Late, LocalFallback, Watch, reach};
 use crate::moving::{Part, admit};
 use crate::postgres::{Postgres, PostgresAccounts, PostgresApiKeys, PostgresAudit};
-use crate::redis::{NoAccounts, RedisApiKeys, RedisStorage, Time};
+use crate::redis::{NoAccounts, RedisApiKeys, RedisStorage};
 use crate::sqlite::{Checkpoints, Embedded, Settings, SqliteAccounts, SqliteApiKeys, SqliteAudit};
 use crate::stats::{Stats, StatsReader};
+use crate::store_clock::StoreClock;
 use crate::sweeper;
 use crate::url::StorageUrl;
 use crate::worker::Worker;
@@ -72,6 +73,9 @@ pub struct Opened {
     /// What the store and the idempotency keys hold, row by row, for moving it elsewhere; nothing
     /// where a local store may stand in.
     pub rows: Option<Arc<dyn Rows>>,
+    /// The time by which the ports count: that of the server where several nodes share one, so that
+    /// what a node shows agrees with what its store does. Callers take `now` from it.
+    pub clock: Arc<dyn Clock>,
     /// Figures for metrics.
     pub stats: StatsReader,
     background: Background,
@@ -102,7 +106,10 @@ pub async fn open(url: &StorageUrl, options: OpenOptions) -> Result<Opened, Open
     let shared = matches!(url, StorageUrl::Postgres(_) | StorageUrl::Redis(_));
     match options.fallback.clone().filter(|_| shared) {
         Some(path) => open_with_fallback(url, path, options).await,
-        None => open_plain(url, options).await,
+        None => {
+            let heard = StoreClock::over(Arc::clone(&options.clock));
+            open_plain(url, options, heard).await
+        }
     }
 }
 
@@ -114,21 +121,23 @@ async fn open_with_fallback(
     path: PathBuf,
     options: OpenOptions,
 ) -> Result<Opened, OpenError> {
-    let clock = Arc::clone(&options.clock);
-    let (to, with) = (url.clone(), options.clone());
+    let clock = StoreClock::over(Arc::clone(&options.clock));
+    let (to, with, heard) = (url.clone(), options.clone(), Arc::clone(&clock));
     let reached = reach(move || {
-        let (to, with) = (to.clone(), with.clone());
-        async move { open_plain(&to, with).await }
+        let (to, with, heard) = (to.clone(), with.clone(), Arc::clone(&heard));
+        async move { open_plain(&to, with, heard).await }
     });
     let reached = reached.await?;
     let primary = reached.storage;
+    let clock = clock as Arc<dyn Clock>;
+    let own_clock = Arc::clone(&clock);
     let own = path.clone();
     let opened = spawn_blocking(move || {
         let settings = Settings {
             max_live: options.max_live,
             snapshot_after: options.snapshot_after,
             keys: &options.keys,
-            clock: options.clock,
+            clock: own_clock,
         };
         let embedded = Embedded::open(&own, settings)?;
         Ok::<_, OpenError>((embedded, SqliteApiKeys::open(&own)?))
@@ -143,7 +152,7 @@ async fn open_with_fallback(
     };
     let store = Arc::clone(&primary) as Arc<dyn Store>;
     let replays = Arc::clone(&primary) as Arc<dyn ReplayStore>;
-    let fallback = LocalFallback::over(store, replays, embedded.memory(), clock).await;
+    let fallback = LocalFallback::over(store, replays, embedded.memory(), Arc::clone(&clock)).await;
     let cannot = |error| failed(io::Error::other(error));
     let fallback = Arc::new(fallback.map_err(cannot)?);
     let mut watches = Vec::new();
@@ -163,6 +172,7 @@ async fn open_with_fallback(
         api_keys: keys,
         accounts: Arc::clone(&primary) as Arc<dyn AccountStore>,
         rows: None,
+        clock,
         stats: StatsReader::new(move || Stats {
             degraded: watched.is_away(),
             ..local()
@@ -175,8 +185,13 @@ async fn open_with_fallback(
     })
 }
 
-async fn open_plain(url: &StorageUrl, options: OpenOptions) -> Result<Opened, OpenError> {
-    let opened = open_as_it_is(url, options).await?;
+/// `heard` is the clock that a shared storage sets.
+async fn open_plain(
+    url: &StorageUrl,
+    options: OpenOptions,
+    heard: Arc<StoreClock>,
+) -> Result<Opened, OpenError> {
+    let opened = open_as_it_is(url, options, heard).await?;
     // Only now, so that nobody else is there. What is wrong with the storage itself comes first.
     admit(Part::Store, url).await?;
     admit_to_accounts(url).await?;
@@ -190,11 +205,15 @@ async fn admit_to_accounts(url: &StorageUrl) -> Result<(), OpenError> {
     }
 }
 
-async fn open_as_it_is(url: &StorageUrl, options: OpenOptions) -> Result<Opened, OpenError> {
+async fn open_as_it_is(
+    url: &StorageUrl,
+    options: OpenOptions,
+    heard: Arc<StoreClock>,
+) -> Result<Opened, OpenError> {
     match url {
         StorageUrl::Memory => open_memory(&options),
         StorageUrl::Sqlite(path) => {
-            let own = path.clone();
+            let (own, clock) = (path.clone(), Arc::clone(&options.clock));
             let opened = spawn_blocking(move || {
                 let settings = Settings {
                     max_live: options.max_live,
@@ -218,12 +237,13 @@ async fn open_as_it_is(url: &StorageUrl, options: OpenOptions) -> Result<Opened,
                 api_keys: Arc::new(api_keys),
                 accounts: Arc::new(accounts),
                 rows: Some(embedded.memory()),
+                clock,
                 stats: StatsReader::new(embedded.stats()),
                 background: Background::Embedded(Box::new(embedded)),
             })
         }
         StorageUrl::Postgres(url) => {
-            let postgres = Postgres::open(url, &options.keys, options.clock).await?;
+            let postgres = Postgres::open(url, &options.keys, &heard).await?;
             let store = postgres.store();
             Ok(Opened {
                 store: Arc::clone(&store) as Arc<dyn Store>,
@@ -231,19 +251,20 @@ async fn open_as_it_is(url: &StorageUrl, options: OpenOptions) -> Result<Opened,
                 api_keys: postgres.api_keys(),
                 accounts: postgres.accounts(),
                 rows: Some(store),
+                clock: heard,
                 stats: StatsReader::new(postgres.stats()),
                 background: Background::Postgres(postgres),
             })
         }
         StorageUrl::Redis(url) => {
-            let (keys, clock) = (&options.keys, options.clock);
-            let redis = RedisStorage::open(url, keys, clock, Time::Server).await?;
+            let redis = RedisStorage::open_heard(url, &options.keys, &heard).await?;
             Ok(Opened {
                 store: redis.store(),
                 replays: redis.replays(),
                 api_keys: redis.api_keys(),
                 accounts: Arc::new(NoAccounts),
                 rows: None,
+                clock: heard,
                 // The server has figures of its own.
                 stats: StatsReader::new(Stats::default),
                 background: Background::Redis(redis),
@@ -271,6 +292,7 @@ fn open_memory(options: &OpenOptions) -> Result<Opened, OpenError> {
         api_keys: Arc::new(MemoryApiKeys::default()),
         accounts: Arc::new(MemoryAccounts::default()),
         rows: Some(store),
+        clock: Arc::clone(&options.clock),
         stats,
         background: Background::Memory(sweeper),
     })

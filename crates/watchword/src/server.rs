@@ -144,7 +144,7 @@ async fn assemble(
         store: Arc::clone(&store.store),
         messenger: Arc::clone(&courier) as Arc<dyn watchword_core::Messenger>,
         keys,
-        clock,
+        clock: Arc::clone(&store.clock),
         entropy,
         events: Arc::new((counted, audit_log)),
         issuer: issuer.clone(),

@@ -274,9 +274,11 @@ impl Accounts {
     async fn pending(&self, app: &AppId, mobile: &Phone) -> Result<Found, Failure> {
         let keys = self.keys();
         let index = keys.recipient_index(app, &Recipient::Phone(mobile.clone()));
-        let now = self.0.verifier.now();
-        let signup = purpose(SIGNUP);
-        let newest = self.0.store.newest(app, index, &signup, now).await?;
+        let (verifier, signup) = (&self.0.verifier, purpose(SIGNUP));
+        let newest = self.0.store.newest(app, index, &signup, verifier.now());
+        let newest = newest.await?;
+        // The clock may have been set by the answer.
+        let now = verifier.now();
         let Some(live) = newest.filter(|newest| newest.is_live(now)) else {
             return Ok(Found::Nothing);
         };

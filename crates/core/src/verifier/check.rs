@@ -120,8 +120,7 @@ impl Verifier {
             candidates,
             failures: request.failures,
         };
-        let now = self.now();
-        let outcome = self.parts.store.check(step, now).await;
+        let outcome = self.parts.store.check(step, self.now()).await;
         let refused = |failure| {
             let subject = Subject {
                 app: Some(&app),
@@ -133,7 +132,7 @@ impl Verifier {
             subject
         };
         match self.watch(outcome).map_err(Failure::from)? {
-            CheckOutcome::Approved(verification) => Ok(self.approved(*verification, now)?),
+            CheckOutcome::Approved(verification) => Ok(self.approved(*verification)?),
             CheckOutcome::Incorrect { attempts_left } => {
                 refused(CheckFailure::Incorrect);
                 Err(CheckError::Incorrect { attempts_left })
@@ -161,7 +160,8 @@ impl Verifier {
         }
     }
 
-    fn approved(&self, verification: Verification, now: Timestamp) -> Result<Approved, Failure> {
+    fn approved(&self, verification: Verification) -> Result<Approved, Failure> {
+        let now = self.now();
         let overview = self.overview(verification)?;
         let verification = &overview.verification;
         self.note_event(

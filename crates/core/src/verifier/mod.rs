@@ -42,7 +42,7 @@ pub struct Parts {
     pub messenger: Arc<dyn Messenger>,
     /// The keys of the server.
     pub keys: Arc<KeyRing>,
-    /// The time.
+    /// The time by which the store counts: what is shown has to agree with what it does.
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub entropy: Arc<dyn Entropy>,

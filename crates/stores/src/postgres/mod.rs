@@ -35,6 +35,7 @@ pub use self::url::{InvalidPostgresUrl, PostgresUrl};
 use crate::error::OpenError;
 use crate::sqlite::Migrated;
 use crate::stats::Stats;
+use crate::store_clock::StoreClock;
 
 /// A store in a database, with the tasks that look after it.
 pub(crate) struct Postgres {
@@ -49,9 +50,15 @@ impl Postgres {
     pub(crate) async fn open(
         url: &PostgresUrl,
         keys: &KeyRing,
-        clock: Arc<dyn Clock>,
+        clock: &Arc<StoreClock>,
     ) -> Result<Self, OpenError> {
-        let store = PostgresStore::open(url, keys, clock, PostgresTime::Server).await?;
+        let time = PostgresTime::Server;
+        let own = Arc::clone(clock) as Arc<dyn Clock>;
+        let mut store = PostgresStore::open(url, keys, own, time).await?;
+        store.heard = Some(Arc::clone(clock));
+        // So that the first request knows the server's time.
+        let told = store.row("SELECT clock_timestamp() AS present", &[]).await;
+        told.map_err(|error| error.at(url))?;
         let pool = Arc::clone(&store.pool);
         let api_keys = PostgresApiKeys::over(Arc::clone(&pool)).await;
         let live = Arc::new(AtomicUsize::new(0));
@@ -110,7 +117,12 @@ impl PostgresStore {
             let pool = Pool::new(url)?;
             schema::bring_up(&pool).await?;
             schema::check_keys(&pool, keys).await?;
-            Ok(Self { pool, time, clock })
+            Ok(Self {
+                pool,
+                time,
+                clock,
+                heard: None,
+            })
         };
         opened.await.map_err(|error: PostgresError| error.at(url))
     }

@@ -1,6 +1,6 @@
 //! Between the values of the core and those of PostgreSQL.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -14,16 +14,25 @@ use watchword_core::{
 use super::error::PostgresError;
 
 /// The columns of a verification that a function answers as `r.v`, in the order in which
-/// [`verification`] reads them.
+/// [`verification`] reads them, and last the server's time ([`present`]).
 macro_rules! verification_columns {
     () => {
         "(r.v).id, (r.v).recipient, (r.v).addressed, (r.v).app, (r.v).purpose, (r.v).channel, \
          (r.v).status, (r.v).key_id, (r.v).digest, (r.v).attempts_left, (r.v).created_at, \
          (r.v).sent_at, (r.v).expires_at, (r.v).ended_at, (r.v).details, (r.v).deliveries::text, \
-         (r.v).outdated, (r.v).fallback_next, (r.v).fallback_due"
+         (r.v).outdated, (r.v).fallback_next, (r.v).fallback_due, clock_timestamp() AS present"
     };
 }
 pub(super) use verification_columns;
+
+/// The server's time, where a statement asked for it last.
+pub(super) fn present(row: &Row) -> Option<Timestamp> {
+    let last = row.columns().len().checked_sub(1)?;
+    let asked = row.columns()[last].name() == "present";
+    let said: SystemTime = asked.then(|| row.try_get(last).ok())??;
+    let since = said.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_millis(since.as_millis().try_into().ok()?))
+}
 
 const STATUSES: [Status; 7] = [
     Status::Pending,

@@ -18,7 +18,7 @@ use super::store::{PostgresStore, present};
 
 pub(crate) const START: &str =
     "SELECT r.outcome, r.wait, r.made_at, r.at, r.source_at, r.standing_quota,
-    r.standing_remaining, r.standing_until
+    r.standing_remaining, r.standing_until, clock_timestamp() AS present
     FROM watchword.start_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
         $17, $18, $19, $20, $21, $22, $23, $24) r";
 const RESEND: &str = concat!(
@@ -117,7 +117,6 @@ impl PostgresStore {
         let (key, digest) = step.digest.parts();
         let refuse_live = step.when_pending == WhenPending::Refuse;
         let row = self
-            .pool
             .row(
                 START,
                 &[
@@ -166,7 +165,6 @@ impl PostgresStore {
         let terms = Terms::of(&step.terms, step.ttl);
         let (key, digest) = step.digest.parts();
         let row = self
-            .pool
             .row(
                 RESEND,
                 &[

@@ -14,10 +14,12 @@ use watchword_core::{
 
 use super::error::PostgresError;
 use super::pool::{Parameter, Pool};
+use super::rows;
 use super::rows::{
     count, deliveries_json, key_id, moment, read, span, status, tag, verification,
     verification_columns,
 };
+use crate::store_clock::{Asked, StoreClock};
 
 /// Whose clock counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub struct PostgresStore {
     pub(super) pool: Arc<Pool>,
     pub(super) time: PostgresTime,
     pub(super) clock: Arc<dyn Clock>,
+    /// Who wants to hear the server's time.
+    pub(super) heard: Option<Arc<StoreClock>>,
 }
 
 pub(crate) const CHECK: &str = concat!(
@@ -107,12 +111,36 @@ impl PostgresStore {
         gone.map_err(StoreError::from)
     }
 
+    /// [`Pool::row`], and hears the time that the answer brings along.
+    pub(super) async fn row(
+        &self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Row, PostgresError> {
+        let asked = self.heard.as_ref().map(|clock| clock.asking());
+        let row = self.pool.row(statement, parameters).await?;
+        self.hear(asked, &row);
+        Ok(row)
+    }
+
+    fn hear(&self, asked: Option<Asked>, row: &Row) {
+        if let (Some(clock), Some(asked)) = (&self.heard, asked)
+            && let Some(said) = rows::present(row)
+        {
+            clock.hear(asked, said);
+        }
+    }
+
     async fn look(
         &self,
         statement: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Option<Verification>, StoreError> {
+        let asked = self.heard.as_ref().map(|clock| clock.asking());
         let rows = self.pool.rows(statement, parameters).await?;
+        if let Some(row) = rows.first() {
+            self.hear(asked, row);
+        }
         let found = rows.first().map(|row| verification(row, 0)).transpose()?;
         Ok(found.flatten())
     }
@@ -142,7 +170,6 @@ impl Store for PostgresStore {
             .unzip();
         let budget = step.failures.unwrap_or_default();
         let row = self
-            .pool
             .row(
                 CHECK,
                 &[
@@ -220,7 +247,6 @@ impl Store for PostgresStore {
         now: Timestamp,
     ) -> Result<CancelOutcome, StoreError> {
         let row = self
-            .pool
             .row(
                 CANCEL,
                 &[
@@ -292,7 +318,6 @@ impl Store for PostgresStore {
             .map(|(name, delivery)| (Uuid::from_bytes(name.0), delivery.0))
             .unzip();
         let row = self
-            .pool
             .row(
                 NOTE,
                 &[
@@ -370,7 +395,6 @@ impl Store for PostgresStore {
         now: Timestamp,
     ) -> Result<Option<Turn>, StoreError> {
         let row = self
-            .pool
             .row(
                 FALL_BACK,
                 &[
@@ -400,10 +424,8 @@ impl Store for PostgresStore {
 
     /// Asks the server, and whether it takes writes.
     async fn ready(&self) -> Result<(), StoreError> {
-        let row = self
-            .pool
-            .row("SELECT current_setting('transaction_read_only')", &[])
-            .await;
+        let asked = "SELECT current_setting('transaction_read_only'), clock_timestamp() AS present";
+        let row = self.row(asked, &[]).await;
         match read::<&str>(&row?, 0)? {
             "off" => Ok(()),
             _ => Err(StoreError::unavailable("the server takes no writes")),

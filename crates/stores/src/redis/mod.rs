@@ -47,6 +47,8 @@ use call::Names;
 use pulse::Pulse;
 use servers::Servers;
 
+use crate::store_clock::StoreClock;
+
 /// A Redis that was looked at and found good.
 pub struct RedisStorage {
     store: Arc<RedisStore>,
@@ -68,6 +70,27 @@ impl RedisStorage {
         clock: Arc<dyn Clock>,
         time: Time,
     ) -> Result<Self, RedisRefused> {
+        Self::open_as(url, keys, clock, time, None).await
+    }
+
+    /// The same by the time of the servers, which `clock` hears.
+    pub(crate) async fn open_heard(
+        url: &RedisUrl,
+        keys: &KeyRing,
+        clock: &Arc<StoreClock>,
+    ) -> Result<Self, RedisRefused> {
+        let own = Arc::clone(clock) as Arc<dyn Clock>;
+        let heard = Some(Arc::clone(clock));
+        Self::open_as(url, keys, own, Time::Server, heard).await
+    }
+
+    async fn open_as(
+        url: &RedisUrl,
+        keys: &KeyRing,
+        clock: Arc<dyn Clock>,
+        time: Time,
+        heard: Option<Arc<StoreClock>>,
+    ) -> Result<Self, RedisRefused> {
         let servers = Arc::new(Servers::found(url).await?);
         let names = Names::new(url.namespace());
         inspect::check_secrets(&servers, &names, url, keys).await?;
@@ -76,8 +99,14 @@ impl RedisStorage {
             url: url.to_string(),
             source,
         })?;
+        let pulse = Pulse::of(
+            Arc::clone(&servers),
+            url.to_string(),
+            heard,
+            names.secrets(),
+        );
         Ok(Self {
-            _pulse: Pulse::of(Arc::clone(&servers), url.to_string()),
+            _pulse: pulse.await,
             store: Arc::new(RedisStore::new(servers, names, time, clock)),
             api_keys: Arc::new(api_keys),
         })
