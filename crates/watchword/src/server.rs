@@ -112,7 +112,11 @@ async fn assemble(
     let Some((newest, leaving)) = config.secret_keys.split_first() else {
         return Err(Failure::refused("secret_key: is missing"));
     };
-    let keys = Arc::new(KeyRing::new(newest, leaving));
+    let mut keys = KeyRing::new(newest, leaving);
+    if let Some(next) = &config.next_secret_key {
+        keys = keys.expecting(next);
+    }
+    let keys = Arc::new(keys);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let mut metrics = Metrics::new();

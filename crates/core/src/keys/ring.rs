@@ -112,6 +112,8 @@ fn finish_short(mac: HmacSha256) -> [u8; 16] {
 pub struct KeyRing {
     newest: Derived,
     leaving: Vec<Derived>,
+    /// Keys that another node may use before this one does.
+    coming: Vec<Derived>,
     recipients: HmacSha256,
     sources: HmacSha256,
     index_id: KeyId,
@@ -126,17 +128,31 @@ impl KeyRing {
         Self {
             newest: Derived::new(newest),
             leaving: leaving.iter().map(Derived::new).collect(),
+            coming: Vec::new(),
             recipients: keyed(&derive(&hkdf, "recipient index")),
             sources: keyed(&derive(&hkdf, "source index")),
             index_id: KeyId::from_bytes(*derive(&hkdf, "key id")),
         }
     }
 
-    /// The ids of all keys, newest first. A store remembers them, so that a server with a foreign
+    /// The same ring, which also knows what was made under `next`, and makes nothing under it.
+    ///
+    /// While one node of a fleet after the other gets a new key, the first of them uses it before
+    /// the others have it. So each of them has to know it first.
+    #[must_use]
+    pub fn expecting(mut self, next: &SecretKey) -> Self {
+        let next = Derived::new(next);
+        if self.by_id(next.id).is_none() {
+            self.coming.push(next);
+        }
+        self
+    }
+
+    /// The ids of the keys in use, newest first, without those that are only expected. A store remembers them, so that a server with a foreign
     /// secret is refused instead of finding every code wrong.
     #[must_use]
     pub fn ids(&self) -> Vec<KeyId> {
-        self.all().map(|key| key.id).collect()
+        self.in_use().map(|key| key.id).collect()
     }
 
     /// The key that indexes recipients: the last of the ring.
@@ -145,8 +161,12 @@ impl KeyRing {
         self.index_id
     }
 
-    fn all(&self) -> impl Iterator<Item = &Derived> {
+    fn in_use(&self) -> impl Iterator<Item = &Derived> {
         std::iter::once(&self.newest).chain(&self.leaving)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Derived> {
+        self.in_use().chain(&self.coming)
     }
 
     fn by_id(&self, id: KeyId) -> Option<&Derived> {
@@ -364,6 +384,39 @@ mod tests {
         assert_eq!(during.fingerprint(&[b"x"]), before.fingerprint(&[b"x"]));
         assert_eq!(after.open(b"place", &sealed).unwrap_err(), Unsealable);
         assert_eq!(during.signing_key_id(), after.signing_key_id());
+    }
+
+    #[test]
+    fn a_ring_that_expects_a_key_knows_what_others_make_under_it_and_makes_nothing() {
+        let entropy = SeededEntropy::new(9);
+        let before = KeyRing::new(&secret(1), &[]);
+        let expecting = KeyRing::new(&secret(1), &[]).expecting(&secret(2));
+        let during = KeyRing::new(&secret(2), &[secret(1)]).expecting(&secret(2));
+        let sealed = during.seal(b"place", b"text", &entropy).unwrap();
+        assert_eq!(
+            expecting.open(b"place", &sealed).unwrap().as_slice(),
+            b"text"
+        );
+        assert_eq!(before.open(b"place", &sealed).unwrap_err(), Unsealable);
+        let code = Code::parse("402718").unwrap();
+        let (app, nothing) = (AppId::default(), BindingDigest::default());
+        let theirs = during.candidate(&app, &nothing, &code);
+        let known = |ring: &KeyRing| {
+            let candidates = ring.candidates(&app, &nothing, &code);
+            candidates
+                .iter()
+                .any(|one| (one.key, one.mac) == (theirs.key, theirs.mac))
+        };
+        assert!(known(&expecting) && !known(&before));
+        assert_eq!(expecting.ids(), before.ids());
+        assert_eq!(expecting.index_id(), during.index_id());
+        assert_eq!(expecting.signing_key_id(), before.signing_key_id());
+        assert_eq!(
+            expecting.candidate(&app, &nothing, &code).mac,
+            before.candidate(&app, &nothing, &code).mac
+        );
+        // A key that is in use already is not expected any more.
+        assert_eq!(during.candidates(&app, &nothing, &code).len(), 2);
     }
 
     #[test]

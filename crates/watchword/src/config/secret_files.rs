@@ -19,6 +19,7 @@ pub(crate) const SECRETS: &[&str] = &[
     "app_secret",
     "auth_token",
     "callback_token",
+    "next_secret_key",
     "password",
     "secret",
     "secret_key",

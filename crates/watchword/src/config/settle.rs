@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) mode: Mode,
     /// Newest first. Empty in dev mode until it has made one.
     pub(crate) secret_keys: Vec<SecretKey>,
+    /// A key that other nodes may use already, and this one only knows.
+    pub(crate) next_secret_key: Option<SecretKey>,
     pub(crate) numbers: NumberRules,
     pub(crate) public_url: Option<String>,
     pub(crate) storage: Storage,
@@ -194,6 +196,7 @@ impl Settling<'_> {
     fn config(&mut self) -> Config {
         self.refuse_unknown(self.root, "", shape::TOP);
         let secret_keys = self.secret_keys();
+        let next_secret_key = self.next_secret_key();
         let surfaces: BTreeMap<SurfaceKind, shape::Surface> = self.surface_settings();
         let allow_weak: bool = self.section("allow_weak_codes");
         let patch: PolicyPatch = self.section("policy");
@@ -212,6 +215,7 @@ impl Settling<'_> {
         Config {
             mode: self.mode,
             secret_keys,
+            next_secret_key,
             numbers: surface_settings
                 .get(&SurfaceKind::Native)
                 .map(|settings| settings.numbers)
@@ -319,6 +323,13 @@ impl Settling<'_> {
             }
         }
         keys
+    }
+
+    fn next_secret_key(&mut self) -> Option<SecretKey> {
+        let text: Option<Secret> = self.section("next_secret_key");
+        let key = SecretKey::parse(text?.expose());
+        key.map_err(|weak| self.complain("next_secret_key", weak.to_string()))
+            .ok()
     }
 
     fn policy(

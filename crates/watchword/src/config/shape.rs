@@ -12,6 +12,7 @@ use watchword_core::{PolicyPatch, TemplateSettings, span};
 pub(crate) const TOP: &[&str] = &[
     "secret_key",
     "secret_keys",
+    "next_secret_key",
     "default_region",
     "public_url",
     "trusted_proxies",

@@ -71,6 +71,9 @@ impl Page<'_> {
                 self.put("secret_key", quoted(REDACTED));
             }
         }
+        if config.next_secret_key.is_some() {
+            self.put("next_secret_key", quoted(REDACTED));
+        }
         let region = config
             .numbers
             .default_region

@@ -33,10 +33,35 @@ pub(super) trait Client: Send + 'static {
 
 /// The nodes that callers know of, as a load balancer would.
 #[derive(Default)]
-struct Balanced {
+pub(super) struct Balanced {
     nodes: Mutex<Vec<Caller>>,
     refused: AtomicUsize,
 }
+
+impl Balanced {
+    pub(super) fn take_in(&self, callers: impl Iterator<Item = Caller>) {
+        let callers = callers.map(|caller| caller.without_reuse());
+        *self.nodes.lock().unwrap() = callers.collect();
+    }
+
+    /// The same caller goes to another process from now on.
+    pub(super) fn replace(&self, place: usize, node: &Server) {
+        let mut nodes = self.nodes.lock().unwrap();
+        nodes[place] = nodes[place].at(node);
+    }
+}
+
+/// What a check names.
+#[derive(Clone, Copy)]
+pub(super) enum By {
+    Handle,
+    Recipient,
+}
+
+/// What the numbers of a load begin with, and what its checks name.
+pub(super) type Whom = (&'static str, By);
+
+const USUAL: Whom = ("+1201555", By::Handle);
 
 /// A connection for each request.
 impl Client for Arc<Balanced> {
@@ -61,19 +86,19 @@ impl Client for Arc<Balanced> {
 }
 
 /// Callers that work until they are told to stop.
-struct Load {
+pub(super) struct Load {
     callers: Vec<JoinHandle<usize>>,
     answered: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
 
 impl Load {
-    fn begin<C: Client>(fleet: &Arc<Fleet>, client: impl Fn() -> C) -> Self {
+    pub(super) fn begin<C: Client>(fleet: &Arc<Fleet>, whom: Whom, client: impl Fn() -> C) -> Self {
         let (answered, stop) = <(Arc<AtomicUsize>, Arc<AtomicBool>)>::default();
         let callers = (0..CALLERS).map(|caller| {
             let first = caller * (10_000 / CALLERS);
             let told = (Arc::clone(&answered), Arc::clone(&stop));
-            tokio::spawn(work(Arc::clone(fleet), client(), first, told))
+            tokio::spawn(work(Arc::clone(fleet), client(), (first, whom), told))
         });
         Self {
             callers: callers.collect(),
@@ -83,7 +108,7 @@ impl Load {
     }
 
     /// Waits for so many more answers.
-    async fn goes_on_for(&self, answers: usize) {
+    pub(super) async fn goes_on_for(&self, answers: usize) {
         let seen = self.answered.load(Ordering::Relaxed);
         while self.answered.load(Ordering::Relaxed) < seen + answers {
             let failed = self.callers.iter().any(JoinHandle::is_finished);
@@ -93,7 +118,7 @@ impl Load {
     }
 
     /// How many verifications came to their end, and how many answers there were.
-    async fn end(self) -> (usize, usize) {
+    pub(super) async fn end(self) -> (usize, usize) {
         self.stop.store(true, Ordering::Relaxed);
         let mut verified = 0;
         for caller in self.callers {
@@ -107,21 +132,27 @@ impl Load {
 async fn work<C: Client>(
     fleet: Arc<Fleet>,
     mut client: C,
-    first: usize,
+    (first, (prefix, by)): (usize, Whom),
     (answered, stop): (Arc<AtomicUsize>, Arc<AtomicBool>),
 ) -> usize {
     let mut done = 0;
     while !stop.load(Ordering::Relaxed) {
-        let to = format!("+1201555{:04}", first + done);
+        let to = format!("{prefix}{:04}", first + done);
         let body = json!({ "to": to });
         let started = client.send(done, "POST", "/v1/verifications", &body).await;
         assert_eq!(started.status, 201, "{}", started.text);
         let codes = fleet.codes(&to);
         assert_eq!(codes.len(), 1, "a start was sent {} times", codes.len());
-        let path = format!("/v1/verifications/{}/check", started.id());
+        let path = match by {
+            By::Handle => format!("/v1/verifications/{}/check", started.id()),
+            By::Recipient => "/v1/verifications/check".to_owned(),
+        };
         let wrong = another(&codes[0]);
         for (turn, code, expected) in [(1, &wrong, 422), (2, &codes[0], 200), (3, &codes[0], 404)] {
-            let body = json!({ "code": code });
+            let body = match by {
+                By::Handle => json!({ "code": code }),
+                By::Recipient => json!({ "to": to, "code": code }),
+            };
             let checked = client.send(done + turn, "POST", &path, &body).await;
             assert_eq!(checked.status, expected, "{}", checked.text);
         }
@@ -134,16 +165,14 @@ async fn work<C: Client>(
 async fn a_rolling_restart_under_load_fails_no_request(storage: Storage) {
     let fleet = Arc::new(Fleet::of(storage).await);
     let balanced = Arc::new(Balanced::default());
-    let all = fleet.callers.iter().map(Caller::without_reuse);
-    *balanced.nodes.lock().unwrap() = all.collect();
-    let load = Load::begin(&fleet, || Arc::clone(&balanced));
+    balanced.take_in(fleet.callers.iter().cloned());
+    let load = Load::begin(&fleet, USUAL, || Arc::clone(&balanced));
     let mut replaced = Vec::new();
     for place in 0..NODES {
         load.goes_on_for(60).await;
         fleet.nodes[place].signal("TERM");
         let node = block_in_place(|| fleet.serve(place));
-        let caller = fleet.callers[place].at(&node).without_reuse();
-        balanced.nodes.lock().unwrap()[place] = caller;
+        balanced.replace(place, &node);
         replaced.push(node);
     }
     let (verified, answers) = load.end().await;
@@ -165,7 +194,7 @@ async fn a_rolling_restart_fails_no_request_of_a_kept_connection(storage: Storag
     let (key, fleet) = (fleet.make_key(), Arc::new(fleet));
     let mut nodes: Vec<Server> = (0..NODES).map(|place| serve_on(&fleet, place)).collect();
     let places = Arc::new(Places::of(&nodes));
-    let load = Load::begin(&fleet, || Kept::at(&places, &key));
+    let load = Load::begin(&fleet, USUAL, || Kept::at(&places, &key));
     for (place, node) in nodes.iter_mut().enumerate() {
         load.goes_on_for(60).await;
         node.signal("TERM");
