@@ -43,6 +43,9 @@ pub use redis::{
     InvalidRedisUrl, RedisApiKeys, RedisRefused, RedisStorage, RedisStore, RedisUrl,
     Time as RedisTime,
 };
-pub use sqlite::{Migrated, OLDEST_SQLITE, SqliteAccounts, SqliteApiKeys, SqliteAudit, migrate};
+pub use sqlite::{
+    Backup, BackupError, Migrated, OLDEST_SQLITE, SqliteAccounts, SqliteApiKeys, SqliteAudit,
+    backup, migrate,
+};
 pub use stats::{Stats, StatsReader};
 pub use url::{InvalidStorageUrl, StorageUrl};

@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Unlock(Unlock),
     /// Bring the database to the schema of this release, with the server stopped
     Migrate(File),
+    /// Copy the SQLite database to a new file, beside a running server or without one
+    Backup(Backup),
     /// Move what is kept, with the servers stopped
     #[command(subcommand)]
     Store(StoreCommand),
@@ -142,7 +144,7 @@ pub(crate) struct Healthcheck {
     pub(crate) timeout: Duration,
 }
 
-/// Where API keys are kept.
+/// Where the database is.
 #[derive(Args)]
 pub(crate) struct KeyStore {
     #[command(flatten)]
@@ -150,6 +152,18 @@ pub(crate) struct KeyStore {
     /// The data folder of `watchword dev`, in place of a configuration
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Backup {
+    /// The file to be made; one that is there already is left alone
+    #[arg(value_name = "FILE")]
+    pub(crate) to: PathBuf,
+    /// Copy the file of storage.accounts_url, where accounts are kept apart
+    #[arg(long, conflicts_with = "data")]
+    pub(crate) accounts: bool,
+    #[command(flatten)]
+    pub(crate) store: KeyStore,
 }
 
 #[derive(Subcommand)]

@@ -2,6 +2,7 @@
 
 mod apikey;
 mod audit;
+mod backup;
 mod client;
 mod dev;
 mod doctor;
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(args) => client::check(&args),
         Command::Unlock(args) => client::unlock(&args),
         Command::Migrate(file) => serve::migrate(&file),
+        Command::Backup(args) => backup::run(&args),
         Command::Store(command) => store::run(command),
         Command::Openapi => say(&watchword_http::openapi_json()),
         Command::Completions { shell } => completions(shell),

@@ -134,7 +134,8 @@ const WAL_KEPT: i64 = 64 << 20;
 #[derive(Debug)]
 pub(super) struct FileLock(#[expect(dead_code, reason = "held, never read")] File);
 
-fn private() -> OpenOptions {
+/// What makes files that only their owner can read.
+pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true);
     #[cfg(unix)]

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -14,12 +14,12 @@ use tokio::task::JoinSet;
 use crate::server::{Caller, Server, another, folder};
 
 /// Sends that are allowed for one recipient in the test's time.
-const SENDS: usize = 3;
+pub(crate) const SENDS: usize = 3;
 const CALLERS: usize = 8;
 
 /// What one caller was told about one verification.
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Entry {
     id: String,
     to: String,
     code: Option<String>,
@@ -33,21 +33,21 @@ struct Entry {
 
 /// One recipient with its acknowledged sends, and whether one got no answer.
 #[derive(Debug)]
-struct Recipient {
+pub(crate) struct Recipient {
     to: String,
     sends: usize,
 }
 
 #[derive(Default, Debug)]
-struct Ledger {
-    entries: Vec<Entry>,
-    recipients: Vec<Recipient>,
+pub(crate) struct Ledger {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) recipients: Vec<Recipient>,
 }
 
-/// Starts, misses, approves, until the server goes away.
-async fn work(caller: Caller, names: Arc<AtomicU64>) -> Ledger {
+/// Starts, misses, approves, until the server goes away, or `stop` is set and a recipient is done.
+pub(crate) async fn work(caller: Caller, names: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> Ledger {
     let mut ledger = Ledger::default();
-    loop {
+    while !stop.load(Ordering::Relaxed) {
         let to = format!("u{}@example.com", names.fetch_add(1, Ordering::Relaxed));
         ledger.recipients.push(Recipient {
             to: to.clone(),
@@ -82,6 +82,7 @@ async fn work(caller: Caller, names: Arc<AtomicU64>) -> Ledger {
             }
         }
     }
+    ledger
 }
 
 /// `None` when the server went away.
@@ -117,7 +118,7 @@ async fn use_code(caller: &Caller, entry: &mut Entry, send: usize) -> Option<()>
 }
 
 /// Holds a ledger against the server.
-async fn hold(caller: &Caller, ledger: &mut Ledger) {
+pub(crate) async fn hold(caller: &Caller, ledger: &mut Ledger) {
     for entry in &mut ledger.entries {
         let got = caller.get(&format!("/v1/verifications/{}", entry.id)).await;
         assert_eq!(
@@ -161,7 +162,14 @@ async fn hold(caller: &Caller, ledger: &mut Ledger) {
     }
 }
 
-fn start(folder: &Path) -> Server {
+/// A server whose codes live for an hour, and whose limits only [`SENDS`] sends reach.
+pub(crate) fn start(folder: &Path) -> Server {
+    let policy = format!(
+        "[log]\naccess = false\n[policy]\nresend_cooldown = \"0s\"\nttl = \"1h\"\n\
+         limits = [{{ per = \"recipient\", max = {SENDS}, window = \"1d\" }}, \
+         {{ per = \"source\", max = 10000, window = \"1s\" }}]\n"
+    );
+    std::fs::write(folder.join("policy.toml"), policy).unwrap();
     Server::dev(folder, &["--config", "policy.toml"])
 }
 
@@ -172,19 +180,13 @@ async fn kill_9_under_load_loses_nothing_that_was_acknowledged() {
         .and_then(|kills| kills.parse().ok());
     let kills: u64 = kills.unwrap_or(15);
     let folder = folder();
-    let policy = format!(
-        "[log]\naccess = false\n[policy]\nresend_cooldown = \"0s\"\nttl = \"1h\"\n\
-         limits = [{{ per = \"recipient\", max = {SENDS}, window = \"1d\" }}, \
-         {{ per = \"source\", max = 10000, window = \"1s\" }}]\n"
-    );
-    std::fs::write(folder.path().join("policy.toml"), policy).unwrap();
     let names = Arc::new(AtomicU64::new(0));
     let (mut acknowledged, mut server) = (0, start(folder.path()));
     for kill in 0..kills {
         let caller = Caller::new(&server, None);
         let mut callers = JoinSet::new();
         for _ in 0..CALLERS {
-            callers.spawn(work(caller.clone(), Arc::clone(&names)));
+            callers.spawn(work(caller.clone(), Arc::clone(&names), Arc::default()));
         }
         // Another moment each time: from the first requests on to some thousands later.
         tokio::time::sleep(Duration::from_millis(20 + kill * 37 % 300)).await;

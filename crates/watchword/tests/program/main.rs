@@ -9,6 +9,7 @@
 mod api_keys;
 mod audit;
 mod auth;
+mod backups;
 mod browser;
 mod configuration;
 mod crashes;
