@@ -1,11 +1,11 @@
 //! Connections: a few that are kept, made anew as they are needed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
@@ -23,6 +23,10 @@ const AHEAD: Duration = Duration::from_millis(100);
 /// A connection is replaced after so long, so that all of them follow when hosts change roles.
 const LIFE: Duration = Duration::from_mins(30);
 
+/// How long a server that takes connections may take to make one of them, if steps may not take
+/// longer. A step that needs it waits no longer than steps do; the next one finds it made.
+const MAKING: Duration = Duration::from_secs(5);
+
 /// A value for a statement, and its type.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
@@ -36,8 +40,16 @@ pub(super) struct Pool {
     /// Whether the server takes settings with the connection. PgBouncer does not.
     settings: AtomicBool,
     tls: Tls,
+    /// How many connections are kept at most.
+    most: usize,
     permits: Semaphore,
+    /// Whether too little time was left lately to ask on a connection that was just made. The next
+    /// is left to a step that has all of its time.
+    pressed: AtomicBool,
+    /// Held while a connection is made.
+    making: Arc<Semaphore>,
     idle: Mutex<Vec<Link>>,
+    own: Weak<Self>,
 }
 
 /// One connection. It ends when it is dropped, whatever it is waiting for.
@@ -57,14 +69,20 @@ impl Pool {
     pub(super) fn new(url: &PostgresUrl) -> Result<Arc<Self>, PostgresError> {
         let tls = Tls::new(&url.certificates).map_err(PostgresError::tls)?;
         let hosts = url.config.get_hosts().len();
-        Ok(Arc::new(Self {
-            configs: (0..hosts).map(|host| single(&url.config, host)).collect(),
+        Ok(Arc::new_cyclic(|own| Self {
+            configs: (0..hosts)
+                .map(|host| single(&url.config, host, url.step_timeout))
+                .collect(),
             step_timeout: url.step_timeout,
             preferred: AtomicUsize::new(0),
             settings: AtomicBool::new(true),
             tls,
+            most: url.pool_size,
             permits: Semaphore::new(url.pool_size),
+            pressed: AtomicBool::new(false),
+            making: Arc::new(Semaphore::new(url.pool_size)),
             idle: Mutex::new(Vec::new()),
+            own: Weak::clone(own),
         }))
     }
 
@@ -78,27 +96,41 @@ impl Pool {
         statement: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, PostgresError> {
-        let mut told = false;
+        // Whether the server may have been told, and on a connection that was made for this.
+        let (mut told, mut made) = (false, false);
         let within = timeout(self.step_timeout, async {
             let permit = self.permits.acquire().await;
             let _permit = permit.map_err(|_| PostgresError::Closed)?;
-            let link = self.link().await.map_err(PostgresError::untold)?;
+            let link = match self.kept() {
+                Some(link) => link,
+                None => {
+                    made = true;
+                    self.made_for_step().await.map_err(PostgresError::untold)?
+                }
+            };
             told = true;
             let rows = link.client.query_typed(statement, parameters).await;
             let rows = rows.map_err(PostgresError::from);
             self.put_back(link, rows.as_ref().err());
             rows
         });
-        within.await.unwrap_or_else(|_| {
-            // What hangs for one hangs for all.
-            self.idle.lock().clear();
-            self.pass_over(self.preferred.load(Ordering::Relaxed));
-            Err(if told {
-                PostgresError::Slow
-            } else {
-                PostgresError::Slow.untold()
-            })
-        })
+        if let Ok(ended) = within.await {
+            if ended.is_ok() && self.pressed.load(Ordering::Relaxed) {
+                self.pressed.store(false, Ordering::Relaxed);
+            }
+            return ended;
+        }
+        if !told {
+            // Who waited for a connection knows nothing of those that there are.
+            return Err(PostgresError::Slow.untold());
+        }
+        if made {
+            self.pressed.store(true, Ordering::Relaxed);
+        }
+        // What hangs for one hangs for all.
+        self.idle.lock().clear();
+        self.pass_over(self.preferred.load(Ordering::Relaxed));
+        Err(PostgresError::Slow)
     }
 
     /// [`Self::rows`] of a statement that answers with exactly one.
@@ -116,14 +148,48 @@ impl Pool {
 
     /// A connection of its own, for work that takes its time.
     pub(super) async fn link(&self) -> Result<Link, PostgresError> {
-        loop {
-            let kept = self.idle.lock().pop();
-            match kept {
-                Some(link) if link.client.is_closed() || link.born.elapsed() > LIFE => {}
-                Some(link) => return Ok(link),
-                None => return self.connect().await,
+        match self.kept() {
+            Some(link) => Ok(link),
+            None => self.connect().await,
+        }
+    }
+
+    fn kept(&self) -> Option<Link> {
+        let mut idle = self.idle.lock();
+        while let Some(link) = idle.pop() {
+            if !link.client.is_closed() && link.born.elapsed() <= LIFE {
+                return Some(link);
             }
         }
+        None
+    }
+
+    /// A connection that is made in a task of its own. A step that has no time left leaves it to the
+    /// next. Were it given up with the step, a server that is slow to make connections, as one is
+    /// that has just come back under load, would never be reached, however fast it answers then.
+    async fn made_for_step(&self) -> Result<Link, PostgresError> {
+        let making = Arc::clone(&self.making).acquire_owned().await;
+        let making = making.map_err(|_| PostgresError::Closed)?;
+        // Somebody may have given up on theirs meanwhile.
+        if let Some(link) = self.kept() {
+            return Ok(link);
+        }
+        let (give, made) = oneshot::channel();
+        let own = Weak::clone(&self.own);
+        tokio::spawn(async move {
+            let Some(pool) = own.upgrade() else { return };
+            let made = pool.connect().await;
+            if let Err(Ok(link)) = give.send(made) {
+                pool.put_back(link, None);
+            }
+            drop(making);
+        });
+        let link = made.await.unwrap_or(Err(PostgresError::Closed))?;
+        if self.pressed.load(Ordering::Relaxed) {
+            self.put_back(link, None);
+            return Err(PostgresError::Slow);
+        }
+        Ok(link)
     }
 
     fn put_back(&self, link: Link, error: Option<&PostgresError>) {
@@ -131,6 +197,8 @@ impl Pool {
         if error.is_some_and(PostgresError::ends_connection) {
             idle.clear();
         } else if !self.permits.is_closed() {
+            // Nobody needs more; one that came late may be one too many.
+            idle.truncate(self.most - 1);
             idle.push(link);
         }
     }
@@ -138,17 +206,23 @@ impl Pool {
     /// Ends every connection, and lets nobody have another one.
     pub(super) fn close(&self) {
         self.permits.close();
+        self.making.close();
         self.idle.lock().clear();
     }
 
     async fn connect(&self) -> Result<Link, PostgresError> {
         let hosts = self.configs.len();
-        // So that the next one is reached before the step is over.
+        // So that the next one is reached before the step is over; the last is waited for.
         let each = self.step_timeout / u32::try_from(hosts.min(3)).unwrap_or(1);
         let first = self.preferred.load(Ordering::Relaxed);
         let mut refused = PostgresError::Closed;
+        let mut slow = None;
         for host in (first..first + hosts).map(|host| host % hosts) {
-            let attempt = timeout(each, self.connect_to(host)).await;
+            let patience = match hosts {
+                1 => MAKING.max(self.step_timeout),
+                _ => each,
+            };
+            let attempt = timeout(patience, self.connect_to(host)).await;
             match attempt.unwrap_or(Err(PostgresError::Slow)) {
                 Ok(link) => {
                     self.preferred.store(host, Ordering::Relaxed);
@@ -156,11 +230,21 @@ impl Pool {
                 }
                 Err(error) => {
                     self.pass_over(host);
+                    if matches!(error, PostgresError::Slow) && slow.is_none() {
+                        slow = Some(host);
+                    }
                     refused = error;
                 }
             }
         }
-        Err(refused)
+        // None of them writes, and one did not come to say so. Not for long: another may write soon.
+        let Some(host) = slow.filter(|_| hosts > 1) else {
+            return Err(refused);
+        };
+        let link = timeout(self.step_timeout, self.connect_to(host)).await;
+        let link = link.unwrap_or(Err(PostgresError::Slow))?;
+        self.preferred.store(host, Ordering::Relaxed);
+        Ok(link)
     }
 
     /// Begins with the next host from now on.
@@ -209,7 +293,7 @@ impl Pool {
 }
 
 /// The same for one of the hosts.
-fn single(all: &Config, host: usize) -> Config {
+fn single(all: &Config, host: usize, patience: Duration) -> Config {
     use tokio_postgres::config::Host;
     let mut config = Config::new();
     match &all.get_hosts()[host] {
@@ -244,6 +328,8 @@ fn single(all: &Config, host: usize) -> Config {
         .channel_binding(all.get_channel_binding())
         .load_balance_hosts(all.get_load_balance_hosts())
         .target_session_attrs(all.get_target_session_attrs())
+        // For taking the connection; what comes then may take longer.
+        .connect_timeout(patience)
         .keepalives(all.get_keepalives())
         .keepalives_idle(all.get_keepalives_idle().min(Duration::from_secs(30)))
         .tcp_user_timeout(Duration::from_secs(5));

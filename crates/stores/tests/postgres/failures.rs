@@ -1,9 +1,12 @@
 //! The server dies, hangs, comes back, changes roles, and stands behind a pooler or in TLS.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use watchword_core::fakes::{self, SetClock};
 use watchword_core::{
     AppId, CheckOutcome, CheckTarget, RecipientIndex, StartOutcome, Status, Store, StoreError,
@@ -110,6 +113,63 @@ async fn a_server_that_hangs_is_an_error_within_two_seconds_and_goes_on_when_it_
         tokio::task::yield_now().await;
     }
     start(&*opened.store, 50).await.unwrap();
+    opened.close().await;
+}
+
+/// A way to a server on which every answer takes its time from when it is told to.
+async fn slow_way(to: u16, slowly: Arc<AtomicBool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (near, _) = listener.accept().await.unwrap();
+            let far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+            let (mut near_out, mut near_in) = near.into_split();
+            let (mut far_out, mut far_in) = far.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut near_out, &mut far_in).await });
+            let slowly = Arc::clone(&slowly);
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 16 * 1024];
+                while let Ok(read @ 1..) = far_out.read(&mut bytes).await {
+                    if slowly.load(Ordering::Relaxed) {
+                        tokio::time::sleep(Duration::from_millis(400)).await;
+                    }
+                    if near_in.write_all(&bytes[..read]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// A connection and a step on it take longer than a step may; a step on a connection that there is
+/// does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_slow_to_make_connections_is_reached_all_the_same() {
+    let Some(installed) = Installed::find() else {
+        return;
+    };
+    let server = Server::start(installed);
+    let slowly = Arc::new(AtomicBool::new(false));
+    let port = slow_way(server.port, Arc::clone(&slowly)).await;
+    let url = server.url("postgres");
+    let url = url.replace(&server.port.to_string(), &port.to_string());
+    let url = StorageUrl::parse(&format!("{url}?sslmode=disable&step_timeout=1000")).unwrap();
+    let clock = Arc::new(SetClock::new(now()));
+    let options = OpenOptions::new(Arc::new(fakes::keys(1)), clock);
+    let opened = watchword_stores::open(&url, options).await.unwrap();
+    opened.store.ready().await.unwrap();
+    slowly.store(true, Ordering::Relaxed);
+    let all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE client_port IS NOT NULL \
+               AND pid <> pg_backend_pid() AND application_name = 'watchword'";
+    server.sql("postgres", all);
+    let mut tries = 0;
+    while opened.store.ready().await.is_err() {
+        tries += 1;
+        assert!(tries < 30, "it was never reached");
+    }
     opened.close().await;
 }
 
