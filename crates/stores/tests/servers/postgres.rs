@@ -157,6 +157,62 @@ impl Server {
         server
     }
 
+    /// A standby that follows this one as it writes, once it does. What is set here afterwards is
+    /// not set there.
+    pub(crate) fn standby(&self) -> Self {
+        let folder = tempfile::Builder::new().prefix("wwpg").tempdir().unwrap();
+        own(folder.path());
+        let place = format!("host=127.0.0.1 port={} user={OWNER}", self.port);
+        let copied = self
+            .installed
+            .program("pg_basebackup")
+            .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+            .args(["-d", &place])
+            .arg("-D")
+            .arg(folder.path().join("data"))
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{copied:?}");
+        let mut standby = Self {
+            installed: Installed(self.installed.0.clone()),
+            folder,
+            port: 0,
+            settings: self.settings.clone(),
+            guard: None,
+        };
+        while !standby.run() {
+            standby.port = 0;
+        }
+        while self.sql("postgres", "SELECT state FROM pg_stat_replication") != "streaming\n" {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        standby
+    }
+
+    /// Answers a commit from now on only when a standby has it.
+    pub(crate) fn wait_for_standby(&self) {
+        self.sql(
+            "postgres",
+            "ALTER SYSTEM SET synchronous_standby_names = '*'",
+        );
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        while self.sql("postgres", "SELECT sync_state FROM pg_stat_replication") != "sync\n" {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Makes a standby take writes.
+    pub(crate) fn promote(&self) {
+        let data = self.folder.path().join("data");
+        let promoted = self
+            .installed
+            .program("pg_ctl")
+            .args(["promote", "-s", "-D"])
+            .arg(data)
+            .status();
+        assert!(promoted.unwrap().success(), "{}", self.log());
+    }
+
     /// Lets it live on until this process ends, and removes its folder then.
     pub(crate) fn keep(mut self) -> &'static Self {
         self.stop();

@@ -16,6 +16,7 @@ mod crashes;
 mod demo;
 mod deploying;
 mod dev_mode;
+mod disk;
 mod doctor;
 mod examples;
 mod fixtures;

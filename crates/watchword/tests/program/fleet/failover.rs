@@ -15,12 +15,12 @@ use super::{Fleet, POLICY, Storage, until};
 use crate::redis::{self, RedisCluster};
 use crate::server::{Caller, another};
 
-const CALLERS: usize = 8;
+pub(super) const CALLERS: usize = 8;
 const MASTERS: usize = redis::MASTERS;
 
 /// What a caller was told last of a verification.
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     id: String,
     code: String,
     attempts: u64,
@@ -31,14 +31,14 @@ struct Entry {
 
 /// What a failover forgot of what callers had been told.
 #[derive(Default, Debug, PartialEq, Eq)]
-struct Forgotten {
+pub(super) struct Forgotten {
     starts: usize,
     attempts: usize,
     approvals: usize,
 }
 
 /// Starts, misses once, and approves every second one, until told to stop.
-async fn work(
+pub(super) async fn work(
     fleet: Arc<Fleet>,
     caller: Caller,
     first: usize,
@@ -79,7 +79,7 @@ async fn work(
 }
 
 /// Holds what callers were told against what is known now.
-async fn hold(caller: &Caller, ledger: &[Entry]) -> Forgotten {
+pub(super) async fn hold(caller: &Caller, ledger: &[Entry]) -> Forgotten {
     let mut forgotten = Forgotten::default();
     for entry in ledger {
         let found = caller.get(&format!("/v1/verifications/{}", entry.id)).await;

@@ -12,6 +12,7 @@ mod restart;
 mod rotation;
 mod sharing;
 mod stand_in;
+mod standby;
 
 use std::future::Future;
 use std::process::Command;
