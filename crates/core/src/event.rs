@@ -6,6 +6,7 @@ use crate::channel::Channel;
 use crate::delivery::DeliveryStatus;
 use crate::digest::RecipientIndex;
 use crate::id::VerificationId;
+use crate::recipient::Region;
 
 /// Something that the rules decided. Carries nothing that names a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +115,11 @@ pub struct Subject<'a> {
     pub recipient: Option<RecipientIndex>,
     /// Who asked for it.
     pub by: Option<&'a ApiKeyId>,
+    /// The provider that carries or carried the code.
+    pub provider: Option<&'a str>,
+    /// The country of the number that the code goes to. Known of sends that a provider took, and
+    /// of approvals.
+    pub country: Option<Region>,
 }
 
 /// Takes note of events. Must not block.

@@ -87,6 +87,10 @@ pub use template::{
 };
 pub use token::{RESULT_TYPE, TOKEN_TTL, result_token, sign};
 pub use verification::{Fallback, Guess, MAX_DELIVERIES, RETENTION, Status, Verification};
+/// The target of every span of a trace. Nothing else has it, so that where traces go nowhere a span
+/// is no more than a look at a flag, and so that no log line finds its way into a trace.
+pub const TRACE: &str = "watchword::trace";
+
 pub use verifier::{
     Approved, CancelError, CheckError, CheckRequest, Failure, Overview, Parts, Received,
     ResendRequest, ResultToken, SendError, Sent, Source, StartRequest, Terms, Verifier, Whose,

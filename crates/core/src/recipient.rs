@@ -93,6 +93,16 @@ impl Recipient {
         }
     }
 
+    /// The country or territory of a number; nothing for one that belongs to none, nor for an
+    /// address.
+    #[must_use]
+    pub fn country(&self) -> Option<Region> {
+        match self {
+            Self::Phone(phone) => phone.country(),
+            Self::Email(_) => None,
+        }
+    }
+
     /// What a person or a log may see, such as `+1••••••0123` or `a••••@example.com`.
     #[must_use]
     pub fn masked(&self) -> String {

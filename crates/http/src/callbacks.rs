@@ -18,6 +18,7 @@ use futures_util::stream::{self, StreamExt as _};
 use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 use watchword_core::{
     Callback, CallbackMethod, CallbackRequest, Callbacks, Failure, Receipt, Verifier,
 };
@@ -233,7 +234,7 @@ async fn apply(app: &App, provider: String, receipts: Vec<Receipt>) -> Result<()
     }
     let (verifier, tasks) = (Arc::clone(&app.verifier), app.callbacks.tasks.clone());
     let provider: Arc<str> = provider.into();
-    let applied = app.callbacks.tasks.spawn(async move {
+    let applied = async move {
         let receive = |receipt| {
             receive(
                 Arc::clone(&verifier),
@@ -250,7 +251,8 @@ async fn apply(app: &App, provider: String, receipts: Vec<Receipt>) -> Result<()
             failure = failure.or(result.err());
         }
         failure
-    });
+    };
+    let applied = app.callbacks.tasks.spawn(applied.in_current_span());
     match applied.await {
         Ok(None) => Ok(()),
         Ok(Some(failure)) => Err(failure.into()),
@@ -271,11 +273,12 @@ async fn receive(
     let received = verifier.receive(&provider, receipt).await?;
     if let Some(turn) = received.turn {
         let verifier = Arc::clone(&verifier);
-        tasks.spawn(async move {
+        let sent = async move {
             if let Err(error) = verifier.fall_back(turn).await {
                 tracing::error!(%error, "a fallback came to nothing");
             }
-        });
+        };
+        tasks.spawn(sent.in_current_span());
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub use mount::{Area, RouteEntry, RouteTable};
 pub use openapi::openapi_json;
 pub use problem::{Cause, Problem, ProblemKind};
 pub use rate_limit::RateLimit;
-pub use surfaces::auth::PasswordPool;
+pub use surfaces::auth::{PasswordPool, PoolFill};
 
 use mount::Mount;
 

@@ -24,7 +24,7 @@ use watchword_core::{Channel, Clock, Message, Timestamp};
 
 pub use reply::{Reply, classify};
 pub(crate) use sender::tls_fault;
-pub use sender::{Sender, SenderError, is_loopback};
+pub use sender::{Sender, SenderError, TraceContext, is_loopback};
 
 use crate::callback::{CallbackPlace, CallbackReader};
 use crate::probe::{self, Facts, Learned, Probed, Question};

@@ -12,7 +12,7 @@ use watchword_core::{Clock, span};
 
 use crate::callback::CallbackPlace;
 use crate::gupshup::{GupshupSettings, GupshupWhatsapp};
-use crate::http::{HttpKind, HttpProvider, Sender, SenderError};
+use crate::http::{HttpKind, HttpProvider, Sender, SenderError, TraceContext};
 use crate::inbox::{InboxProvider, KeptMessages};
 use crate::meta::{MetaSettings, MetaWhatsapp};
 use crate::provider::Provider;
@@ -195,6 +195,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     inbox: Option<Arc<KeptMessages>>,
     public_url: Option<String>,
+    trace: Option<TraceContext>,
     sender: Option<Arc<Sender>>,
 }
 
@@ -210,6 +211,7 @@ impl Builder {
             clock,
             inbox,
             public_url: None,
+            trace: None,
             sender: None,
         }
     }
@@ -218,6 +220,13 @@ impl Builder {
     #[must_use]
     pub fn called_back_at(mut self, public_url: Option<&str>) -> Self {
         self.public_url = public_url.map(str::to_owned);
+        self
+    }
+
+    /// With a trace that goes on at services that are spoken to over HTTP.
+    #[must_use]
+    pub const fn traced(mut self, trace: Option<TraceContext>) -> Self {
+        self.trace = trace;
         self
     }
 
@@ -297,7 +306,7 @@ impl Builder {
 
     fn sender(&mut self) -> Result<Arc<Sender>, SenderError> {
         if self.sender.is_none() {
-            self.sender = Some(Arc::new(Sender::new()?));
+            self.sender = Some(Arc::new(Sender::new()?.traced(self.trace)));
         }
         self.sender.clone().ok_or(SenderError)
     }

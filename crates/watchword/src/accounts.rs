@@ -9,6 +9,7 @@ use watchword_http::PasswordPool;
 
 use crate::config::AccountSettings;
 use crate::failure::Failure;
+use crate::telemetry::Metrics;
 
 /// What accounts need of the rest of the server.
 pub(crate) struct Surroundings {
@@ -32,6 +33,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 pub(crate) async fn assemble(
     settings: &AccountSettings,
     around: Surroundings,
+    metrics: &mut Metrics,
 ) -> Result<Arc<Accounts>, Failure> {
     let may_be_away = around.may_be_away;
     let apart = match &settings.url {
@@ -52,6 +54,7 @@ pub(crate) async fn assemble(
         settings.hash_waiting,
         around.entropy,
     );
+    metrics.watch_passwords(pool.fill());
     let accounts = Arc::new(Accounts::new(AccountParts {
         accounts: apart.unwrap_or(around.accounts),
         store: around.store,

@@ -10,6 +10,7 @@ use watchword_providers::{
 };
 
 use crate::config::{Config, Fault};
+use crate::telemetry::trace_context;
 
 /// Makes the courier, and the desk for the callbacks of its providers. Opens no connection, but
 /// reads the certificate files of providers.
@@ -23,8 +24,10 @@ pub(crate) fn courier(
     entropy: Arc<dyn Entropy>,
     observer: Arc<dyn Observer>,
 ) -> Result<(Courier, CallbackDesk), Vec<Fault>> {
-    let mut builder =
-        Builder::new(Arc::clone(&clock), inbox).called_back_at(config.public_url.as_deref());
+    let traced = config.telemetry.otlp_endpoint.is_some();
+    let mut builder = Builder::new(Arc::clone(&clock), inbox)
+        .called_back_at(config.public_url.as_deref())
+        .traced(traced.then_some(trace_context));
     let (mut providers, mut faults) = (Vec::new(), Vec::new());
     for (name, settings) in &config.providers {
         match builder.build(name, settings) {

@@ -19,7 +19,7 @@ use watchword_http::{
     admin_router, api_router, api_router_at, route_table,
 };
 use watchword_providers::{Courier, Descriptions, KeptMessages};
-use watchword_stores::{OpenOptions, Opened};
+use watchword_stores::{OpenOptions, Opened, StorageUrl};
 
 pub(crate) use addresses::Addresses;
 use addresses::Bound;
@@ -32,7 +32,7 @@ use crate::failure::Failure;
 use crate::system::{SystemClock, SystemEntropy};
 use crate::telemetry::{
     self, CountedDeliveries, CountedEvents, Logging, Metrics, Requests, TraceRequests,
-    provider_report,
+    WatchedStore, provider_report,
 };
 
 /// Tells where the server listens.
@@ -120,7 +120,8 @@ async fn assemble(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let mut metrics = Metrics::new();
-    let counted = CountedEvents::new(metrics.registry());
+    metrics.watch_runtime();
+    let counted = CountedEvents::new(metrics.registry(), config.providers.keys());
     let audit_log = AuditLog::new(&config.audit, Arc::clone(&clock), metrics.registry());
     let deliveries = CountedDeliveries::new(metrics.registry(), config.providers.keys());
     let deliveries = Arc::new(deliveries);
@@ -141,11 +142,13 @@ async fn assemble(
     };
     metrics.watch_store(store.stats.clone());
     let audit = Auditing::start(config, &audit_log, &keys, &*entropy).await?;
+    let steps = Arc::clone(&store.store);
+    let steps = WatchedStore::over(steps, system(&config.storage.url), metrics.registry());
     let issuer = config.public_url.clone();
     let issuer = issuer.unwrap_or_else(|| "watchword".to_owned());
     let entropy_of = Arc::clone(&entropy);
     let verifier = Arc::new(Verifier::new(Parts {
-        store: Arc::clone(&store.store),
+        store: Arc::clone(&steps),
         messenger: Arc::clone(&courier) as Arc<dyn watchword_core::Messenger>,
         keys,
         clock: Arc::clone(&store.clock),
@@ -158,13 +161,13 @@ async fn assemble(
     }));
     let around = Surroundings {
         accounts: Arc::clone(&store.accounts),
-        store: Arc::clone(&store.store),
+        store: steps,
         verifier: Arc::clone(&verifier),
         entropy: entropy_of,
         issuer,
         may_be_away: config.storage.fallback.is_some(),
     };
-    let accounts = accounts::assemble(&config.accounts, around).await?;
+    let accounts = accounts::assemble(&config.accounts, around, &mut metrics).await?;
     let ports = StorePorts {
         api_keys: Arc::clone(&store.api_keys),
         replays: Arc::clone(&store.replays),
@@ -342,6 +345,16 @@ async fn serve(
         let _ = admin.await;
     }
     announced
+}
+
+/// What OpenTelemetry calls a store (`db.system.name`); `memory` is a word of ours.
+const fn system(url: &StorageUrl) -> &'static str {
+    match url {
+        StorageUrl::Memory => "memory",
+        StorageUrl::Sqlite(_) => "sqlite",
+        StorageUrl::Postgres(_) => "postgresql",
+        StorageUrl::Redis(_) => "redis",
+    }
 }
 
 /// Once the server is left, closes it when balancers had their time to notice.

@@ -7,6 +7,8 @@ mod spellings;
 #[cfg(test)]
 mod tests;
 
+mod country;
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
@@ -73,6 +75,13 @@ impl Phone {
     pub fn region(&self) -> Option<Region> {
         let number = PhoneNumber::parse(self.canonical(), None).ok()?;
         Region::from_inner(number.get_region_code()?)
+    }
+
+    /// The same, at next to no cost. Within a zone that countries share it goes by the area code,
+    /// even where the rest of the number cannot exist.
+    #[must_use]
+    pub fn country(&self) -> Option<Region> {
+        country::country(self.0.strip_prefix('+').unwrap_or(&self.0))
     }
 
     /// What a person or a log may see: the calling code, a dot for each hidden digit, and the last

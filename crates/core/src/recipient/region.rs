@@ -16,6 +16,17 @@ impl Region {
         self.0
     }
 
+    /// The two capital letters of its code.
+    #[must_use]
+    pub fn letters(self) -> [u8; 2] {
+        let text = self.0.as_region_str();
+        match text.as_bytes() {
+            [first, second] => [*first, *second],
+            // Every country has two; what has three digits is none.
+            _ => *b"ZZ",
+        }
+    }
+
     /// The region as the library names it; nothing for the global networks, which are no country.
     pub(super) fn from_inner(region: rlibphonenumber::Region) -> Option<Self> {
         PHONE_NUMBER_UTIL

@@ -1,12 +1,11 @@
 //! Checks: one guess at one code.
 
-use super::{Failure, Overview, Verifier, about};
+use super::{Failure, Overview, Verifier, about_sent, travelled};
 use crate::app::AppId;
 use crate::binding::BindingDigest;
 use crate::channel::Channel;
 use crate::clock::Timestamp;
 use crate::code::Code;
-use crate::delivery::DeliveryStatus;
 use crate::event::{CheckFailure, Event, Subject};
 use crate::id::VerificationId;
 use crate::ledger::Locked;
@@ -126,7 +125,7 @@ impl Verifier {
                 app: Some(&app),
                 verification,
                 recipient,
-                by: None,
+                ..Subject::default()
             };
             self.note_event(Event::CheckFailed(failure), &subject);
             subject
@@ -164,10 +163,9 @@ impl Verifier {
         let now = self.now();
         let overview = self.overview(verification)?;
         let verification = &overview.verification;
-        self.note_event(
-            Event::Approved(travelled(verification)),
-            &about(verification),
-        );
+        let channel = channel_of(verification);
+        let subject = about_sent(verification, &overview.details);
+        self.note_event(Event::Approved(channel), &subject);
         let at = verification.ended_at.unwrap_or(now);
         Ok(Approved {
             at,
@@ -185,7 +183,7 @@ impl Verifier {
             details,
             ..
         } = &approved.overview;
-        let channel = verification.addressed.then(|| travelled(verification));
+        let channel = verification.addressed.then(|| channel_of(verification));
         ResultToken(result_token(
             &self.parts.keys,
             &self.parts.issuer,
@@ -197,13 +195,7 @@ impl Verifier {
     }
 }
 
-/// The channel that the code most likely came over: the last one that a provider took.
-fn travelled(verification: &Verification) -> Channel {
-    let taken = |status| !matches!(status, DeliveryStatus::Failed);
-    let last = verification
-        .deliveries
-        .iter()
-        .rev()
-        .find(|delivery| taken(delivery.status));
-    last.map_or(verification.channel, |delivery| delivery.channel)
+/// The channel that the code most likely came over.
+fn channel_of(verification: &Verification) -> Channel {
+    travelled(verification).map_or(verification.channel, |delivery| delivery.channel)
 }

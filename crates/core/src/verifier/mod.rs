@@ -23,6 +23,7 @@ use crate::api_key::ApiKeyId;
 use crate::app::AppId;
 use crate::channel::Channel;
 use crate::clock::{Clock, Timestamp};
+use crate::delivery::{Delivery, DeliveryStatus};
 use crate::details::Details;
 use crate::entropy::{Entropy, EntropyError};
 use crate::event::{Event, Events, Subject};
@@ -242,8 +243,23 @@ fn about(verification: &Verification) -> Subject<'_> {
         app: Some(&verification.app),
         verification: Some(verification.id),
         recipient: Some(verification.recipient),
-        by: None,
+        provider: travelled(verification).map(|delivery| delivery.provider.as_str()),
+        ..Subject::default()
     }
+}
+
+/// The same of a code that a provider took, with the country that it goes to.
+fn about_sent<'a>(verification: &'a Verification, details: &Details) -> Subject<'a> {
+    Subject {
+        country: details.to.as_ref().and_then(Recipient::country),
+        ..about(verification)
+    }
+}
+
+/// The hand-over that the code most likely came by: the last one that a provider took.
+fn travelled(verification: &Verification) -> Option<&Delivery> {
+    let taken = |delivery: &&Delivery| !matches!(delivery.status, DeliveryStatus::Failed);
+    verification.deliveries.iter().rev().find(taken)
 }
 
 impl fmt::Debug for Verifier {

@@ -48,6 +48,7 @@ impl Verifier {
         };
         let subject = Subject {
             verification: Some(verification),
+            provider: Some(provider),
             ..Subject::default()
         };
         self.note_event(Event::Receipt(receipt.channel, receipt.status), &subject);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Failure, Overview, Parts, Sent, Source, StartRequest, Terms, Verifier, about};
+use super::{
+    Failure, Overview, Parts, Sent, Source, StartRequest, Terms, Verifier, about, about_sent,
+};
 use crate::app::AppId;
 use crate::channel::Channel;
 use crate::clock::Timestamp;
@@ -334,7 +336,7 @@ impl Verifier {
                     } else {
                         Event::Resent(channel)
                     };
-                    self.note_event(event, &about(&verification));
+                    self.note_event(event, &about_sent(&verification, &details));
                 }
                 Verdict::Unavailable => {
                     let undeliverable = Event::SendRefused(SendRefusal::Undeliverable);

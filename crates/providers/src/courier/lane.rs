@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument as _, field};
 use watchword_core::routing::{
     Breaker, BreakerState, Class, Detail, Hold, Outcome, PairHolds, Permit, Readiness, Signal,
 };
-use watchword_core::{Channel, Message};
+use watchword_core::{Channel, Message, TRACE};
 
 use crate::provider::Provider;
 
@@ -125,9 +126,26 @@ impl Lane {
         deadline: Instant,
         draw: impl FnOnce() -> u32,
     ) -> Outcome {
+        let span = tracing::info_span!(
+            target: TRACE,
+            "provider",
+            otel.name = format!("send {}", self.name()),
+            otel.kind = "client",
+            otel.status_code = field::Empty,
+            error.type = field::Empty,
+            messaging.system = self.kind(),
+            messaging.operation.type = "send",
+            messaging.destination.name = self.name(),
+            watchword.channel = message.channel.as_str(),
+        );
         let outcome = timeout_at(deadline, self.provider.send(message, deadline))
+            .instrument(span.clone())
             .await
             .unwrap_or_else(|_| Outcome::new(Class::Unknown).with(Detail::Word("timeout")));
+        if !matches!(outcome.class(), Class::Accepted { .. }) {
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", outcome.class().as_str());
+        }
         turn.end(&outcome, draw);
         outcome
     }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::header::HeaderValue;
 use reqwest::{Client, Response, Url};
 use rustls::ClientConfig;
 use rustls::crypto::ring;
@@ -27,7 +28,11 @@ use super::reply::Reply;
 pub struct Sender {
     local: Client,
     outward: Client,
+    trace: Option<TraceContext>,
 }
+
+/// The `traceparent` (W3C Trace Context) of what is sent now; none outside of a trace.
+pub type TraceContext = fn() -> Option<HeaderValue>;
 
 impl Sender {
     /// No more of a reply is read, in bytes.
@@ -52,7 +57,15 @@ impl Sender {
         Ok(Self {
             local: client(tls.clone(), reqwest::ClientBuilder::no_proxy)?,
             outward: client(tls, |builder| builder.https_only(true))?,
+            trace: None,
         })
+    }
+
+    /// With a trace that goes on at whoever is posted to. They learn its ids and nothing else.
+    #[must_use]
+    pub const fn traced(mut self, trace: Option<TraceContext>) -> Self {
+        self.trace = trace;
+        self
     }
 
     /// Whether a URL may be posted to: HTTPS to anywhere, as the operator chose it, and plain HTTP
@@ -81,7 +94,10 @@ impl Sender {
         };
         let begun = Begun::default();
         let body = reqwest::Body::wrap(WatchedBody::new(call.body, begun.clone()));
-        let request = client.post(call.url).headers(call.headers).body(body);
+        let mut request = client.post(call.url).headers(call.headers).body(body);
+        if let Some(parent) = self.trace.and_then(|current| current()) {
+            request = request.header("traceparent", parent);
+        }
         let response = match timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(fault(&error, &begun)),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use watchword_core::Verifier;
+use tracing::Instrument as _;
+use watchword_core::{TRACE, Verifier};
 
 /// How often the store is asked what is due: a second more is nothing to who waits for a code.
 const EVERY: Duration = Duration::from_secs(1);
@@ -37,11 +38,14 @@ pub(super) async fn look_after(verifier: Arc<Verifier>, stop: CancellationToken)
                 }
                 for turn in turns {
                     let verifier = Arc::clone(&verifier);
-                    under_way.spawn(async move {
+                    let sent = async move {
                         if let Err(error) = verifier.fall_back(turn).await {
                             tracing::error!(%error, "a fallback came to nothing");
                         }
-                    });
+                    };
+                    // Nobody asked for it just now: a trace of its own.
+                    let span = tracing::info_span!(target: TRACE, "fallback");
+                    under_way.spawn(sent.instrument(span));
                 }
             }
             Err(error) if !failing => {

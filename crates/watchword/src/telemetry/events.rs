@@ -1,20 +1,28 @@
 //! Counts what the rules decided.
 
+use std::collections::BTreeMap;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use watchword_core::{Channel, CheckFailure, DeliveryStatus, Event, Events, SendRefusal, Subject};
 
+mod by_country;
+
+use self::by_country::ByCountry;
+
 type Labels = [(&'static str, &'static str); 1];
 
 /// One counter for each thing that can happen, resolved when the server starts.
 pub(crate) struct CountedEvents {
-    started: [Counter; 4],
-    resent: [Counter; 4],
-    approved: [Counter; 4],
+    /// Every provider by its name, and where its counters are.
+    providers: BTreeMap<String, usize>,
+    started: ByCountry,
+    resent: ByCountry,
+    approved: ByCountry,
     refused: [Counter; 7],
     failed: [Counter; 4],
-    receipts: [Counter; 6],
+    receipts: Vec<[Counter; 6]>,
     fell_back: [Counter; 4],
     fallbacks_failed: [Counter; 4],
     canceled: Counter,
@@ -51,8 +59,29 @@ const FAILURES: [CheckFailure; 4] = [
 ];
 
 impl CountedEvents {
-    /// Adds the counters.
-    pub(crate) fn new(registry: &mut Registry) -> Self {
+    /// Adds the counters. `providers` names all there are.
+    pub(crate) fn new<'a>(
+        registry: &mut Registry,
+        providers: impl IntoIterator<Item = &'a String>,
+    ) -> Self {
+        let names: Vec<String> = providers.into_iter().cloned().collect();
+        let mut of_country = |name: &str, help: &str| ByCountry::new(registry, name, help, &names);
+        let started = of_country("verifications_started", "Verifications started");
+        let resent = of_country("verifications_resent", "Fresh codes sent");
+        let approved = of_country("verifications_approved", "Checks approved");
+        let receipts = Family::<[(&'static str, String); 2], Counter>::default();
+        registry.register(
+            "receipts",
+            "Receipts of providers about messages of ours",
+            receipts.clone(),
+        );
+        let of_provider = |name: &String| {
+            STATUSES.map(|status| {
+                let status = ("status", status.as_str().to_owned());
+                receipts.get_or_create_owned(&[("provider", name.clone()), status])
+            })
+        };
+        let receipts = names.iter().map(of_provider).collect();
         let by_channel = |registry: &mut Registry, name: &str, help: &str| {
             family(
                 registry,
@@ -68,9 +97,11 @@ impl CountedEvents {
             counter
         };
         Self {
-            started: by_channel(registry, "verifications_started", "Verifications started"),
-            resent: by_channel(registry, "verifications_resent", "Fresh codes sent"),
-            approved: by_channel(registry, "verifications_approved", "Checks approved"),
+            providers: names.into_iter().zip(0..).collect(),
+            started,
+            resent,
+            approved,
+            receipts,
             refused: family(
                 registry,
                 "sends_refused",
@@ -84,13 +115,6 @@ impl CountedEvents {
                 "Checks failed",
                 "reason",
                 FAILURES.map(CheckFailure::as_str),
-            ),
-            receipts: family(
-                registry,
-                "receipts",
-                "Receipts of providers about messages of ours",
-                "status",
-                STATUSES.map(DeliveryStatus::as_str),
             ),
             fell_back: by_channel(
                 registry,
@@ -137,15 +161,22 @@ fn family<const N: usize>(
 }
 
 impl Events for CountedEvents {
-    fn note(&self, event: Event, _: &Subject<'_>) {
+    fn note(&self, event: Event, subject: &Subject<'_>) {
         let of = |channel: Channel| channel as usize;
+        let provider = || subject.provider.and_then(|name| self.providers.get(name));
+        let count = |counters: &ByCountry, channel| {
+            counters.inc(channel, provider().copied(), subject.country)
+        };
         match event {
-            Event::Started(channel) => self.started[of(channel)].inc(),
-            Event::Resent(channel) => self.resent[of(channel)].inc(),
-            Event::Approved(channel) => self.approved[of(channel)].inc(),
+            Event::Started(channel) => count(&self.started, channel),
+            Event::Resent(channel) => count(&self.resent, channel),
+            Event::Approved(channel) => count(&self.approved, channel),
             Event::SendRefused(refusal) => self.refused[refusal as usize].inc(),
             Event::CheckFailed(failure) => self.failed[failure as usize].inc(),
-            Event::Receipt(_, status) => self.receipts[status as usize].inc(),
+            Event::Receipt(_, status) => {
+                // A receipt came in by its provider's name, so there is one.
+                provider().map_or(0, |place| self.receipts[*place][status as usize].inc())
+            }
             Event::FellBack { channel, taken } => {
                 let counters = if taken {
                     &self.fell_back
@@ -174,12 +205,14 @@ mod tests {
         verification: None,
         recipient: None,
         by: None,
+        provider: None,
+        country: None,
     };
 
     #[test]
     fn each_event_counts_under_its_own_name() {
         let mut registry = Registry::default();
-        let events = CountedEvents::new(&mut registry);
+        let events = CountedEvents::new(&mut registry, [&"tw".to_owned()]);
         for channel in Channel::ALL {
             events.note(Event::Started(channel), &NOBODY);
             events.note(Event::Resent(channel), &NOBODY);
@@ -195,7 +228,11 @@ mod tests {
             .into_iter()
             .for_each(|failure| events.note(Event::CheckFailed(failure), &NOBODY));
         for status in STATUSES {
-            events.note(Event::Receipt(Channel::Sms, status), &NOBODY);
+            let subject = Subject {
+                provider: Some("tw"),
+                ..NOBODY
+            };
+            events.note(Event::Receipt(Channel::Sms, status), &subject);
         }
         for event in [
             Event::Canceled,

@@ -9,6 +9,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use watchword_core::TRACE;
+
 use super::traces::Traces;
 use crate::config::{Fault, Log, LogFormat, LogLevel, Telemetry};
 
@@ -73,6 +75,7 @@ fn filter(level: LogLevel) -> Targets {
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target("watchword", level)
+        .with_target(TRACE, LevelFilter::OFF)
 }
 
 /// Writes records so that each stays on its line.
@@ -139,5 +142,6 @@ mod tests {
         assert!(filter.would_enable("watchword_http::serve", &tracing::Level::TRACE));
         assert!(!filter.would_enable("hyper::proto", &tracing::Level::INFO));
         assert!(filter.would_enable("hyper::proto", &tracing::Level::WARN));
+        assert!(!filter.would_enable(TRACE, &tracing::Level::ERROR));
     }
 }

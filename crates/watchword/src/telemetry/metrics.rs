@@ -8,6 +8,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use watchword_http::PoolFill;
 use watchword_stores::StatsReader;
 
 /// The metrics of one server.
@@ -45,12 +46,79 @@ impl Metrics {
             .register_collector(Box::new(StoreFigures(stats)));
     }
 
+    /// Adds how full the pool is that hashes passwords.
+    pub(crate) fn watch_passwords(&mut self, fill: PoolFill) {
+        let read = move || {
+            [
+                (
+                    "password_hashes_in_progress",
+                    "Passwords that wait to be hashed or are being hashed",
+                    fill.held(),
+                ),
+                (
+                    "password_hashes_max",
+                    "How many passwords may wait or be hashed before more are refused",
+                    fill.most(),
+                ),
+            ]
+        };
+        self.registry.register_collector(Box::new(Gauges(read)));
+    }
+
+    /// Adds what waits in the runtime that this is called in.
+    pub(crate) fn watch_runtime(&mut self) {
+        let runtime = tokio::runtime::Handle::current().metrics();
+        let read = move || {
+            [
+                (
+                    "runtime_workers",
+                    "Threads that work on requests",
+                    runtime.num_workers(),
+                ),
+                (
+                    "runtime_tasks",
+                    "Tasks that have not ended, those of open connections among them",
+                    runtime.num_alive_tasks(),
+                ),
+                (
+                    "runtime_queue_depth",
+                    "Tasks that wait for a thread, of those that no thread has taken on",
+                    runtime.global_queue_depth(),
+                ),
+            ]
+        };
+        self.registry.register_collector(Box::new(Gauges(read)));
+    }
+
     /// All of it in the text format of OpenMetrics.
     pub(crate) fn encode(&self) -> String {
         let mut page = String::with_capacity(16 * 1024);
         // Writing to a String does not fail.
         let _ = text::encode(&mut page, &self.registry);
         page
+    }
+}
+
+/// Gauges that are read when somebody asks for them.
+struct Gauges<F>(F);
+
+impl<F> fmt::Debug for Gauges<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gauges")
+    }
+}
+
+impl<F, const N: usize> Collector for Gauges<F>
+where
+    F: Fn() -> [(&'static str, &'static str, usize); N] + Send + Sync + 'static,
+{
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        for (name, help, value) in (self.0)() {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            gauge.encode(metric)?;
+        }
+        Ok(())
     }
 }
 

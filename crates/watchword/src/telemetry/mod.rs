@@ -9,6 +9,7 @@ mod logging;
 mod metrics;
 mod providers;
 mod requests;
+mod store;
 mod traces;
 
 pub(crate) use events::CountedEvents;
@@ -16,7 +17,8 @@ pub(crate) use logging::{Logging, start};
 pub(crate) use metrics::Metrics;
 pub(crate) use providers::{CountedDeliveries, provider_report};
 pub(crate) use requests::Requests;
-pub(crate) use traces::TraceRequests;
+pub(crate) use store::WatchedStore;
+pub(crate) use traces::{TraceRequests, trace_context};
 
 /// An error with what caused it, on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

@@ -124,6 +124,15 @@ impl Collector for Standing {
             let gauge = ConstGauge::new(i64::from(!open));
             gauge.encode(metric.encode_family(&labels)?)?;
         }
+        let help = "1 for the state that a provider is in, 0 for the others";
+        let mut metric = encoder.encode_descriptor("provider_state", help, None, kind)?;
+        for health in &providers {
+            for state in STATES {
+                let labels = [("provider", health.name.as_str()), ("state", state)];
+                let gauge = ConstGauge::new(i64::from(state_of(health) == state));
+                gauge.encode(metric.encode_family(&labels)?)?;
+            }
+        }
         let help = "How long a provider asked to be left alone yet";
         let mut metric = encoder.encode_descriptor("provider_held_seconds", help, None, kind)?;
         for health in &providers {
@@ -155,19 +164,29 @@ pub(crate) fn provider_report(providers: &[ProviderHealth]) -> String {
     json!({ "providers": all }).to_string()
 }
 
+/// What a provider can be.
+const STATES: [&str; 4] = ["available", "held", "open", "half-open"];
+
+const fn state_of(health: &ProviderHealth) -> &'static str {
+    match health.breaker {
+        BreakerState::Open { .. } => "open",
+        BreakerState::HalfOpen => "half-open",
+        BreakerState::Closed if health.held_for.is_some() => "held",
+        BreakerState::Closed => "available",
+    }
+}
+
 fn standing(health: &ProviderHealth) -> Value {
-    let (state, retry_in) = match health.breaker {
-        BreakerState::Open { retry_in } => ("open", Some(retry_in)),
-        BreakerState::HalfOpen => ("half-open", None),
-        BreakerState::Closed if health.held_for.is_some() => ("held", None),
-        BreakerState::Closed => ("available", None),
+    let retry_in = match health.breaker {
+        BreakerState::Open { retry_in } => Some(retry_in),
+        BreakerState::HalfOpen | BreakerState::Closed => None,
     };
     let channels: Vec<&str> = health.channels.iter().map(|on| on.as_str()).collect();
     let mut report = json!({
         "name": health.name,
         "kind": health.kind,
         "channels": channels,
-        "state": state,
+        "state": state_of(health),
     });
     if let Some(retry_in) = retry_in {
         report["retry_in"] = json!(whole_seconds(retry_in));

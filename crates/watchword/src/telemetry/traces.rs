@@ -5,18 +5,19 @@ use std::time::Duration;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing::{Instrument as _, Subscriber};
+use tracing::{Instrument as _, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
+use watchword_core::TRACE;
 
 use crate::config::Fault;
 
@@ -50,8 +51,9 @@ impl Traces {
         Ok(Self(provider))
     }
 
-    /// The layer that turns this program's spans into traces. Libraries' spans stay out: nobody
-    /// here vouches for what is in them.
+    /// The layer that turns spans of [`TRACE`] into traces. Everything else stays out: log lines,
+    /// which name masked recipients and addresses, and what libraries say, for which nobody here
+    /// vouches.
     pub(super) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -60,7 +62,7 @@ impl Traces {
             .with_tracer(self.0.tracer("watchword"))
             .with_location(false)
             .with_threads(false)
-            .with_filter(Targets::new().with_target("watchword", LevelFilter::INFO))
+            .with_filter(Targets::new().with_target(TRACE, LevelFilter::INFO))
     }
 
     pub(super) fn finish(self) {
@@ -79,6 +81,7 @@ impl TraceRequests {
         let route = request.extensions().get::<MatchedPath>();
         let route = route.map_or("unmatched", MatchedPath::as_str);
         let span = tracing::info_span!(
+            target: TRACE,
             "request",
             otel.name = format!("{} {route}", request.method()),
             otel.kind = "server",
@@ -99,14 +102,35 @@ impl TraceRequests {
     }
 }
 
+/// What a caller says of its trace: where it is, and nothing else. A `tracestate` may hold any
+/// text, and would go to the collector with every span.
 struct Headers<'a>(&'a HeaderMap);
+
+const TRACEPARENT: &str = "traceparent";
 
 impl Extractor for Headers<'_> {
     fn get(&self, key: &str) -> Option<&str> {
+        if key != TRACEPARENT {
+            return None;
+        }
         self.0.get(key)?.to_str().ok()
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(http::HeaderName::as_str).collect()
+        vec![TRACEPARENT]
     }
+}
+
+/// The `traceparent` of what is sent out in the current span; none outside of a trace.
+pub(crate) fn trace_context() -> Option<HeaderValue> {
+    let context = Span::current().context();
+    let span = context.span();
+    let span = span.span_context();
+    if !span.is_valid() {
+        return None;
+    }
+    let (trace, id, flags) = (span.trace_id(), span.span_id(), span.trace_flags());
+    // W3C Trace Context, version 00: 16 and 8 bytes and the flags, in lower-case hex.
+    let text = format!("00-{trace}-{id}-{:02x}", flags.to_u8() & 1);
+    HeaderValue::try_from(text).ok()
 }

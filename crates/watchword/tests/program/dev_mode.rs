@@ -210,8 +210,8 @@ async fn what_happens_is_counted_where_prometheus_finds_it() {
     assert_eq!(page.status, 200);
     let checks = "route=\"/v1/verifications/{id}/check\",method=\"POST\"";
     for line in [
-        "watchword_verifications_started_total{channel=\"email\"} 1".to_owned(),
-        "watchword_verifications_approved_total{channel=\"email\"} 1".to_owned(),
+        "watchword_verifications_started_total{channel=\"email\",provider=\"inbox\",country=\"none\"} 1".to_owned(),
+        "watchword_verifications_approved_total{channel=\"email\",provider=\"inbox\",country=\"none\"} 1".to_owned(),
         "watchword_checks_failed_total{reason=\"incorrect\"} 1".to_owned(),
         format!("watchword_http_requests_total{{surface=\"native\",{checks},status=\"2xx\"}} 1"),
         format!("watchword_http_requests_total{{surface=\"native\",{checks},status=\"4xx\"}} 1"),

@@ -14,6 +14,7 @@ use crate::server::{Caller, Server, another, configure, files, folder, make_key}
 pub(crate) struct Sink {
     pub(crate) port: u16,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
+    heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Sink {
@@ -21,17 +22,22 @@ impl Sink {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let bodies = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&bodies);
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let (kept, told) = (Arc::clone(&bodies), Arc::clone(&heads));
         std::thread::spawn(move || {
             for socket in listener.incoming().map_while(Result::ok) {
-                let kept = Arc::clone(&kept);
-                std::thread::spawn(move || Self::take(&socket, &kept));
+                let (kept, told) = (Arc::clone(&kept), Arc::clone(&told));
+                std::thread::spawn(move || Self::take(&socket, &kept, &told));
             }
         });
-        Self { port, bodies }
+        Self {
+            port,
+            bodies,
+            heads,
+        }
     }
 
-    fn take(socket: &TcpStream, kept: &Mutex<Vec<Vec<u8>>>) {
+    fn take(socket: &TcpStream, kept: &Mutex<Vec<Vec<u8>>>, told: &Mutex<Vec<String>>) {
         let mut reader = BufReader::new(socket);
         let mut length = 0;
         let mut line = String::new();
@@ -41,6 +47,7 @@ impl Sink {
                 length = value.trim().parse().unwrap();
             }
             line.clear();
+            told.lock().unwrap().push(head.clone());
             if !head.is_empty() {
                 continue;
             }
@@ -57,6 +64,11 @@ impl Sink {
                 return;
             }
         }
+    }
+
+    /// The lines of all heads so far, in lower case.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
     }
 
     pub(crate) fn bodies(&self) -> Vec<Vec<u8>> {

@@ -25,6 +25,7 @@ mod follow;
 mod healthcheck;
 mod leaks;
 mod mail;
+mod metrics;
 #[path = "../../../stores/tests/servers/postgres.rs"]
 mod postgres;
 mod receipts;
@@ -35,3 +36,4 @@ mod server;
 mod shutdown;
 mod surfaces;
 mod tls;
+mod traces;

@@ -11,10 +11,10 @@ const PUBLIC: &str = "https://otp.example.com";
 const NUMBER: &str = "+12015550123";
 
 /// The three providers, and a folder with a configuration that sends to them.
-struct Stage {
+pub(crate) struct Stage {
     folder: tempfile::TempDir,
-    meta: StandIn,
-    gupshup: StandIn,
+    pub(crate) meta: StandIn,
+    pub(crate) gupshup: StandIn,
     twilio: StandIn,
     key: String,
 }
@@ -32,7 +32,7 @@ async fn stand_in(family: Family, name: &str) -> StandIn {
 
 impl Stage {
     /// `channels` is the table of routes; the providers are `meta`, `gupshup` and `twilio_sms`.
-    async fn set(channels: &str) -> Self {
+    pub(crate) async fn set(channels: &str) -> Self {
         Self::set_with(channels, "").await
     }
 
@@ -67,7 +67,7 @@ impl Stage {
         }
     }
 
-    fn serve(&self) -> (Server, Caller) {
+    pub(crate) fn serve(&self) -> (Server, Caller) {
         let server = Server::serve(self.folder.path());
         let caller = Caller::new(&server, Some(&self.key));
         (server, caller)
@@ -145,8 +145,10 @@ async fn a_message_that_failed_is_followed_by_the_same_code_over_the_next_channe
     let metrics = caller.get(&format!("{}/metrics", server.admin)).await.text;
     for line in [
         "watchword_fallbacks_sent_total{channel=\"sms\"} 1",
-        "watchword_receipts_total{status=\"failed\"} 3",
-        "watchword_receipts_total{status=\"delivered\"} 1",
+        "watchword_receipts_total{provider=\"meta\",status=\"failed\"} 3",
+        "watchword_receipts_total{provider=\"twilio_sms\",status=\"delivered\"} 1",
+        "watchword_verifications_started_total{channel=\"whatsapp\",provider=\"meta\",country=\"US\"} 1",
+        "watchword_verifications_approved_total{channel=\"sms\",provider=\"twilio_sms\",country=\"US\"} 1",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }

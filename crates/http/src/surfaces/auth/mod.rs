@@ -18,7 +18,7 @@ use watchword_core::account::{
 };
 use watchword_core::{Code, Failure, Scope, SendError};
 
-pub use self::pool::PasswordPool;
+pub use self::pool::{PasswordPool, PoolFill};
 
 use self::body::{Login, Register, Typed};
 use super::dialect::{Call, Dialect, json};

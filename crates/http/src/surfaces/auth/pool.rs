@@ -21,6 +21,28 @@ pub struct PasswordPool {
     most: usize,
 }
 
+/// How full a [`PasswordPool`] is.
+#[derive(Clone, Debug)]
+pub struct PoolFill {
+    held: Arc<AtomicUsize>,
+    most: usize,
+}
+
+impl PoolFill {
+    /// Passwords that wait or are being hashed now.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        // Whoever is about to be refused is counted for a moment.
+        self.held.load(Ordering::Relaxed).min(self.most)
+    }
+
+    /// How many there may be.
+    #[must_use]
+    pub const fn most(&self) -> usize {
+        self.most
+    }
+}
+
 /// A place in the pool, from the moment somebody waits until the hash is there.
 struct Place(Arc<AtomicUsize>);
 
@@ -42,6 +64,15 @@ impl PasswordPool {
             workers: Arc::new(Semaphore::new(workers)),
             held: Arc::default(),
             most: workers.saturating_add(waiting),
+        }
+    }
+
+    /// How full it is, for as long as somebody wants to know.
+    #[must_use]
+    pub fn fill(&self) -> PoolFill {
+        PoolFill {
+            held: Arc::clone(&self.held),
+            most: self.most,
         }
     }
 
