@@ -98,9 +98,6 @@ impl Place {
         let Some((newest, leaving)) = keys.split_first() else {
             return Err(Failure::refused("secret_key: is missing"));
         };
-        if settings.url == Some(StorageUrl::Memory) {
-            return Ok(None);
-        }
         let Some(mut shelf) = Shelf::of(&settings, &storage) else {
             return Ok(None);
         };

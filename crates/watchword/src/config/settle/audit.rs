@@ -74,7 +74,10 @@ impl Settling<'_> {
             sql.next().cloned()
         };
         AuditSettings {
-            url: own.or_else(usual).filter(|_| given.enabled),
+            // What `memory:` holds ends with the process; a log that nobody can read is none.
+            url: own
+                .or_else(usual)
+                .filter(|url| given.enabled && *url != StorageUrl::Memory),
             log: given.log,
             keep: given.keep,
         }
