@@ -11,7 +11,7 @@ use crate::error::OpenError;
 const APPLICATION: i32 = 0x7761_7764;
 
 /// Numbered scripts; each becomes one transaction. Never changed once released.
-const SCRIPTS: [(u32, &str); 3] = [
+pub(super) const SCRIPTS: [(u32, &str); 3] = [
     (1, include_str!("../../migrations/sqlite/001_start.sql")),
     (2, include_str!("../../migrations/sqlite/002_accounts.sql")),
     (3, include_str!("../../migrations/sqlite/003_audit.sql")),

@@ -5,6 +5,7 @@ mod damage;
 mod durability;
 mod faults;
 mod keys;
+mod upgrades;
 
 use std::collections::BTreeSet;
 use std::fs;
