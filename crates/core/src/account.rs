@@ -11,6 +11,7 @@
 mod accounts;
 #[cfg(feature = "testing")]
 pub mod conformance;
+mod erasure;
 mod memory;
 mod outcome;
 mod password;
@@ -311,6 +312,9 @@ pub trait AccountStore: Send + Sync + 'static {
     /// Puts the same account, sealed and indexed anew, in place of what was there; whether it was
     /// there.
     async fn renew(&self, record: AccountRecord) -> Result<bool, StoreError>;
+
+    /// Removes an account and what it was found by; whether it was there.
+    async fn remove(&self, id: AccountId) -> Result<bool, StoreError>;
 }
 
 #[cfg(test)]

@@ -29,6 +29,9 @@ pub enum Scope {
     /// Vouch for a recipient, and so lift its lock.
     #[serde(rename = "recipients:unlock")]
     UnlockRecipients,
+    /// See everything that is held about a recipient, and erase it.
+    #[serde(rename = "recipients:manage")]
+    ManageRecipients,
     /// Say on whose behalf a call is made, so that limits count the end user's address.
     #[serde(rename = "end_user_ip:assert")]
     AssertEndUserIp,
@@ -39,17 +42,18 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope, in the order in which documents list them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::WriteVerifications,
         Self::ReadVerifications,
         Self::CheckVerifications,
         Self::UnlockRecipients,
+        Self::ManageRecipients,
         Self::AssertEndUserIp,
         Self::ReadCodes,
     ];
 
     /// What a key may do that was made without naming scopes: everything a back end needs that
-    /// verifies its own users, and nothing that reveals a code or lifts a lock.
+    /// verifies its own users, and nothing that reveals a code, lifts a lock or tells of people.
     pub const USUAL: [Self; 4] = [
         Self::WriteVerifications,
         Self::ReadVerifications,
@@ -65,6 +69,7 @@ impl Scope {
             Self::ReadVerifications => "verifications:read",
             Self::CheckVerifications => "verifications:check",
             Self::UnlockRecipients => "recipients:unlock",
+            Self::ManageRecipients => "recipients:manage",
             Self::AssertEndUserIp => "end_user_ip:assert",
             Self::ReadCodes => "codes:read",
         }
@@ -81,7 +86,7 @@ impl fmt::Display for Scope {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "is not one of verifications:write, verifications:read, verifications:check, \
-     recipients:unlock, end_user_ip:assert, codes:read"
+     recipients:unlock, recipients:manage, end_user_ip:assert, codes:read"
 )]
 pub struct UnknownScope;
 

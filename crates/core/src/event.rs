@@ -36,6 +36,10 @@ pub enum Event {
     Locked,
     /// A recipient was unlocked.
     Unlocked,
+    /// Everything that is held about a recipient was told.
+    RecipientShown,
+    /// Everything that is held about a recipient, but its counters, was erased.
+    RecipientErased,
     /// A code was shown to a caller who may see codes.
     CodeShown,
     /// The store did not answer or is full.

@@ -80,7 +80,9 @@ pub use step::{
     CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, Dispatched, Note, Refusal,
     ResendOutcome, ResendStep, SendTerms, SourceCharge, StartOutcome, StartStep, Turn, Withdrawal,
 };
-pub use store::{MessageKey, Readiness, Replay, ReplayKey, ReplayStore, Store, StoreError};
+pub use store::{
+    MessageKey, Readiness, Remembered, Replay, ReplayKey, ReplayStore, Store, StoreError,
+};
 pub use template::{
     AppHash, InvalidTemplate, Occasion, Rendered, TemplateFault, TemplateSettings, TemplateTexts,
     Templates, WebOtpDomain,
@@ -92,6 +94,6 @@ pub use verification::{Fallback, Guess, MAX_DELIVERIES, RETENTION, Status, Verif
 pub const TRACE: &str = "watchword::trace";
 
 pub use verifier::{
-    Approved, CancelError, CheckError, CheckRequest, Failure, Overview, Parts, Received,
+    Approved, CancelError, CheckError, CheckRequest, Failure, Known, Overview, Parts, Received,
     ResendRequest, ResultToken, SendError, Sent, Source, StartRequest, Terms, Verifier, Whose,
 };

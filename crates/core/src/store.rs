@@ -10,6 +10,7 @@ use crate::delivery::DeliveryId;
 use crate::digest::RecipientIndex;
 use crate::id::VerificationId;
 use crate::keys::Sealed;
+use crate::ledger::RecipientLedger;
 use crate::step::{
     CancelOutcome, CheckOutcome, CheckStep, Note, ResendOutcome, ResendStep, StartOutcome,
     StartStep, Turn, Withdrawal,
@@ -144,12 +145,50 @@ pub trait Store: Send + Sync + 'static {
     /// Lifts the lock of a recipient and forgets its failures; whether there were any.
     async fn unlock(&self, recipient: RecipientIndex, now: Timestamp) -> Result<bool, StoreError>;
 
+    /// Everything that is remembered of a recipient, at one moment.
+    async fn remembered(
+        &self,
+        recipient: RecipientIndex,
+        now: Timestamp,
+    ) -> Result<Remembered, StoreError>;
+
+    /// Forgets the verifications of a recipient, live ones too; how many there were. Its counters
+    /// stay as they are, and so does the wait for its next send.
+    async fn erase(&self, recipient: RecipientIndex, now: Timestamp) -> Result<u64, StoreError>;
+
     /// Whether the store would answer now. Costs little; asked by health checks.
     async fn ready(&self) -> Result<(), StoreError>;
 
     /// As [`Self::ready`], and how well. A store that stands in for another one says so here.
     async fn readiness(&self) -> Result<Readiness, StoreError> {
         self.ready().await.map(|()| Readiness::Ready)
+    }
+}
+
+/// What a store remembers of one recipient.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// Its counters.
+    pub ledger: RecipientLedger,
+    /// Its verifications, oldest first.
+    pub verifications: Vec<Verification>,
+}
+
+impl Remembered {
+    /// Leaves out what may be forgotten by `now`.
+    #[must_use]
+    pub fn of(
+        ledger: RecipientLedger,
+        verifications: impl IntoIterator<Item = Verification>,
+        now: Timestamp,
+    ) -> Self {
+        let kept = verifications.into_iter();
+        let mut verifications: Vec<_> = kept.filter(|row| !row.is_forgettable(now)).collect();
+        verifications.sort_by_key(|row| (row.created_at, *row.id.as_bytes()));
+        Self {
+            ledger,
+            verifications,
+        }
     }
 }
 

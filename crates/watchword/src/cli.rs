@@ -44,6 +44,9 @@ pub(crate) enum Command {
     Check(Check),
     /// Have a running server lift the lock of a recipient
     Unlock(Unlock),
+    /// What a running server holds about a recipient: show it, or erase it
+    #[command(subcommand)]
+    Recipient(RecipientCommand),
     /// Bring the database to the schema of this release, with the server stopped
     Migrate(File),
     /// Copy the SQLite database to a new file, beside a running server or without one
@@ -173,7 +176,8 @@ pub(crate) enum ApiKeyCommand {
         /// What people call it
         name: String,
         /// What its bearer may do; may be repeated [default: everything that a back end needs to
-        /// verify its own users, which leaves out recipients:unlock and codes:read]
+        /// verify its own users, which leaves out recipients:unlock,
+        /// recipients:manage and codes:read]
         #[arg(long, value_name = "SCOPE", value_delimiter = ',', value_parser = scope)]
         scope: Vec<Scope>,
         /// The app that its bearer acts for
@@ -291,6 +295,15 @@ pub(crate) struct Check {
     pub(crate) code: String,
     #[command(flatten)]
     pub(crate) server: Server,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum RecipientCommand {
+    /// Print everything that is held about it as JSON, for the app of the API key
+    Show(Unlock),
+    /// Remove its verifications, live ones too, and its account, for the app of the API key. What
+    /// is counted of it stays, under a keyed index
+    Erase(Unlock),
 }
 
 #[derive(Args)]

@@ -41,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Send(args) => client::send(&args),
         Command::Check(args) => client::check(&args),
         Command::Unlock(args) => client::unlock(&args),
+        Command::Recipient(command) => client::recipient(&command),
         Command::Migrate(file) => serve::migrate(&file),
         Command::Backup(args) => backup::run(&args),
         Command::Store(command) => store::run(command),

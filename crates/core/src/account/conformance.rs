@@ -34,6 +34,7 @@ macro_rules! account_conformance {
             an_identifier_under_an_older_key_counts_too,
             outdated_accounts_are_listed_page_by_page,
             a_renewed_account_is_found_by_its_new_identifiers_only,
+            a_removed_account_is_gone_and_its_identifiers_are_free,
         }
     };
     ($fresh:expr => $($promise:ident),+ $(,)?) => {
@@ -214,4 +215,20 @@ pub async fn a_renewed_account_is_found_by_its_new_identifiers_only(store: impl 
     assert_eq!(find(&store, email(NEW, 9)).await, None);
     let outdated = store.outdated(NEW, None, 10).await;
     assert_eq!(outdated.expect("the store works"), []);
+}
+
+/// Others keep theirs.
+pub async fn a_removed_account_is_gone_and_its_identifiers_are_free(store: impl Opened) {
+    let gone = record(1, &[email(OLD, 1), mobile(NEW, 1)]);
+    let other = record(2, &[email(OLD, 2), mobile(OLD, 2)]);
+    create(&store, gone.clone()).await;
+    create(&store, other.clone()).await;
+    assert!(store.remove(gone.id).await.expect("the store works"));
+    assert!(!store.remove(gone.id).await.expect("the store works"));
+    for identifier in [email(OLD, 1), mobile(NEW, 1)] {
+        assert_eq!(find(&store, identifier).await, None);
+    }
+    assert_eq!(find(&store, email(OLD, 2)).await, Some(other));
+    let next = record(3, &[email(OLD, 1), mobile(OLD, 9)]);
+    assert_eq!(create(&store, next).await, CreateOutcome::Created);
 }

@@ -70,4 +70,10 @@ impl AccountStore for MemoryAccounts {
         rows.accounts.insert(record.id, record);
         Ok(true)
     }
+
+    async fn remove(&self, id: AccountId) -> Result<bool, StoreError> {
+        let mut rows = self.0.lock();
+        rows.identifiers.retain(|_, account| *account != id);
+        Ok(rows.accounts.remove(&id).is_some())
+    }
 }

@@ -48,6 +48,8 @@ impl<'a> Entry<'a> {
             Event::Canceled => ("verification.canceled", None, None),
             Event::Locked => ("recipient.locked", None, None),
             Event::Unlocked => ("recipient.unlocked", None, None),
+            Event::RecipientShown => ("recipient.shown", None, None),
+            Event::RecipientErased => ("recipient.erased", None, None),
             Event::CodeShown => ("code.shown", None, None),
             Event::FellBack { channel, taken } => {
                 let reason = (!taken).then_some("taken by no provider");

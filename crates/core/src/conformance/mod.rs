@@ -23,6 +23,7 @@ pub mod endings;
 pub mod failures;
 pub mod fallbacks;
 pub mod limits;
+pub mod recipients;
 pub mod replays;
 pub mod sends;
 
@@ -98,6 +99,9 @@ macro_rules! store_conformance {
             fallbacks::a_resend_forgets_the_fallback_of_the_old_code,
             fallbacks::a_failure_before_the_end_of_its_dispatch_makes_the_turn_due,
             fallbacks::a_named_message_is_found_while_its_verification_is_remembered,
+            recipients::everything_of_a_recipient_is_remembered_and_nothing_of_others,
+            recipients::an_erased_recipient_has_no_verification_left,
+            recipients::an_erasure_is_no_way_around_a_budget,
             replays::an_idempotency_key_is_claimed_once,
             replays::a_finished_key_repeats_its_answer,
             replays::an_abandoned_or_forgotten_key_is_free_again,

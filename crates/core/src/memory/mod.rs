@@ -8,6 +8,7 @@ mod fallbacks;
 mod journal;
 mod names;
 mod packed;
+mod recipients;
 mod record;
 mod replays;
 mod rows;

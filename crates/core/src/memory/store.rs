@@ -24,7 +24,7 @@ use crate::step::{
     self, CancelOutcome, CheckOutcome, CheckStep, CheckTarget, Note, ResendOutcome, ResendStep,
     SendTerms, StartOutcome, StartStep, Turn, Withdrawal,
 };
-use crate::store::{MessageKey, Store, StoreError};
+use crate::store::{MessageKey, Remembered, Store, StoreError};
 use crate::verification::{Status, Verification};
 
 /// Into how many parts the recipients are split. More mean shorter sweeps and less waiting.
@@ -473,6 +473,18 @@ impl<J: Journal> Store for MemoryStore<J> {
         };
         self.settle(position).await?;
         Ok(unlocked)
+    }
+
+    async fn remembered(
+        &self,
+        of: RecipientIndex,
+        now: Timestamp,
+    ) -> Result<Remembered, StoreError> {
+        self.remembered_of(of, now).await
+    }
+
+    async fn erase(&self, of: RecipientIndex, now: Timestamp) -> Result<u64, StoreError> {
+        self.erase_all_of(of, now).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

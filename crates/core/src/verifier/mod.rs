@@ -1,4 +1,4 @@
-//! The use cases: start, check, resend, cancel, look, unlock.
+//! The use cases: start, check, resend, cancel, look, unlock, tell and erase.
 //!
 //! Every surface calls these and translates what comes back. A request's way is: surface →
 //! `Verifier` → store step → messenger → store step → surface.
@@ -6,6 +6,7 @@
 mod charge;
 mod check;
 mod receipts;
+mod recipients;
 mod request;
 mod send;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use check::{Approved, CheckError, CheckRequest, ResultToken, Whose};
 pub use receipts::Received;
+pub use recipients::Known;
 pub use request::{Sent, Source, StartRequest, Terms};
 pub use send::{ResendRequest, SendError};
 
@@ -187,32 +189,6 @@ impl Verifier {
         };
         self.note_event(Event::CodeShown, &subject);
         sent.code.expose()
-    }
-
-    /// Lifts the lock of a recipient, as somebody vouched for it, and forgets its failures;
-    /// whether there was anything to lift.
-    ///
-    /// # Errors
-    /// Only the store's.
-    pub async fn unlock(
-        &self,
-        app: &AppId,
-        to: &Recipient,
-        by: Option<&ApiKeyId>,
-    ) -> Result<bool, Failure> {
-        let index = self.parts.keys.recipient_index(app, to);
-        let unlocked = self.parts.store.unlock(index, self.now()).await;
-        let unlocked = self.watch(unlocked)?;
-        if unlocked {
-            let subject = Subject {
-                app: Some(app),
-                recipient: Some(index),
-                by,
-                ..Subject::default()
-            };
-            self.note_event(Event::Unlocked, &subject);
-        }
-        Ok(unlocked)
     }
 
     fn overview(&self, verification: Verification) -> Result<Overview, Failure> {

@@ -221,6 +221,18 @@ impl Store for NaiveStore {
         Ok(false)
     }
 
+    async fn remembered(
+        &self,
+        _index: RecipientIndex,
+        _now: Timestamp,
+    ) -> Result<watchword_core::Remembered, StoreError> {
+        Ok(watchword_core::Remembered::default())
+    }
+
+    async fn erase(&self, _index: RecipientIndex, _now: Timestamp) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         Ok(())
     }

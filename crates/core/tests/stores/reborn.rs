@@ -137,6 +137,18 @@ impl Store for Reborn {
     async fn unlock(&self, index: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {
         once!(self, now, store => store.unlock(index, now).await)
     }
+
+    async fn remembered(
+        &self,
+        index: RecipientIndex,
+        now: Timestamp,
+    ) -> Result<watchword_core::Remembered, StoreError> {
+        once!(self, now, store => store.remembered(index, now).await)
+    }
+
+    async fn erase(&self, index: RecipientIndex, now: Timestamp) -> Result<u64, StoreError> {
+        once!(self, now, store => store.erase(index, now).await)
+    }
     async fn ready(&self) -> Result<(), StoreError> {
         Ok(())
     }

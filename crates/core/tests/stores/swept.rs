@@ -94,6 +94,18 @@ impl Store for Swept {
     async fn unlock(&self, index: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {
         self.at(now).unlock(index, now).await
     }
+
+    async fn remembered(
+        &self,
+        index: RecipientIndex,
+        now: Timestamp,
+    ) -> Result<watchword_core::Remembered, StoreError> {
+        self.at(now).remembered(index, now).await
+    }
+
+    async fn erase(&self, index: RecipientIndex, now: Timestamp) -> Result<u64, StoreError> {
+        self.at(now).erase(index, now).await
+    }
     async fn ready(&self) -> Result<(), StoreError> {
         self.0.ready().await
     }

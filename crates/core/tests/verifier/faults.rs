@@ -141,6 +141,18 @@ impl Store for Brittle {
     async fn unlock(&self, index: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {
         brittle!(self, "unlock", self.store.unlock(index, now))
     }
+
+    async fn remembered(
+        &self,
+        index: RecipientIndex,
+        now: Timestamp,
+    ) -> Result<watchword_core::Remembered, StoreError> {
+        brittle!(self, "remembered", self.store.remembered(index, now))
+    }
+
+    async fn erase(&self, index: RecipientIndex, now: Timestamp) -> Result<u64, StoreError> {
+        brittle!(self, "erase", self.store.erase(index, now))
+    }
     async fn ready(&self) -> Result<(), StoreError> {
         brittle!(self, "ready", self.store.ready())
     }

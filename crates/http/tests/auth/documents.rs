@@ -221,6 +221,10 @@ impl AccountStore for Gone {
     async fn renew(&self, _: AccountRecord) -> Result<bool, StoreError> {
         gone()
     }
+
+    async fn remove(&self, _: AccountId) -> Result<bool, StoreError> {
+        gone()
+    }
 }
 
 #[tokio::test]

@@ -141,6 +141,18 @@ async fn every_call_needs_its_scope_and_that_one_is_enough() {
             json!({ "to": PHONE }),
             Scope::UnlockRecipients,
         ),
+        (
+            Method::POST,
+            "/v1/recipients/show".to_owned(),
+            json!({ "to": PHONE }),
+            Scope::ManageRecipients,
+        ),
+        (
+            Method::POST,
+            "/v1/recipients/erase".to_owned(),
+            json!({ "to": PHONE }),
+            Scope::ManageRecipients,
+        ),
     ];
     for (method, path, body, needed) in calls {
         let others: Vec<_> = Scope::ALL

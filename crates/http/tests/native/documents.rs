@@ -112,7 +112,9 @@ fn calls(id: &str) -> Vec<(Method, String, String)> {
         (Method::POST, "/v1/verifications/check".into(), by_recipient),
         (Method::POST, format!("{by_id}/resend"), "{}".into()),
         (Method::DELETE, by_id, String::new()),
-        (Method::POST, "/v1/recipients/unlock".into(), to),
+        (Method::POST, "/v1/recipients/unlock".into(), to.clone()),
+        (Method::POST, "/v1/recipients/show".into(), to.clone()),
+        (Method::POST, "/v1/recipients/erase".into(), to),
     ]
 }
 
@@ -360,6 +362,7 @@ async fn the_schemas_of_bodies_list_exactly_what_is_read() {
             vec!["binding", "code", "purpose", "to"],
         ),
         ("UnlockRecipient", vec!["to"]),
+        ("NameRecipient", vec!["to"]),
     ] {
         let schema = &document["components"]["schemas"][name];
         let named: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();

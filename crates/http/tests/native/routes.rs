@@ -51,6 +51,8 @@ fn the_table_lists_what_the_design_lists() {
         "POST /v1/verifications/{id}/resend",
         "DELETE /v1/verifications/{id}",
         "POST /v1/recipients/unlock",
+        "POST /v1/recipients/show",
+        "POST /v1/recipients/erase",
         "GET /.well-known/jwks.json",
         "GET /openapi.json",
         "GET /docs/",

@@ -186,6 +186,18 @@ impl Store for Unreachable {
         gone()
     }
 
+    async fn remembered(
+        &self,
+        _: RecipientIndex,
+        _: Timestamp,
+    ) -> Result<watchword_core::Remembered, StoreError> {
+        gone()
+    }
+
+    async fn erase(&self, _: RecipientIndex, _: Timestamp) -> Result<u64, StoreError> {
+        gone()
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         gone()
     }

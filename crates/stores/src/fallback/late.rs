@@ -10,9 +10,9 @@ use watchword_core::account::{AccountId, AccountRecord, AccountStore, CreateOutc
 use watchword_core::keys::{KeyId, Sealed};
 use watchword_core::{
     ApiKeyId, ApiKeyRecord, ApiKeyStore, AppId, CancelOutcome, CheckOutcome, CheckStep, DeliveryId,
-    MessageKey, Note, Purpose, RecipientIndex, Replay, ReplayKey, ReplayStore, ResendOutcome,
-    ResendStep, StartOutcome, StartStep, Store, StoreError, Timestamp, Turn, Verification,
-    VerificationId, Withdrawal,
+    MessageKey, Note, Purpose, RecipientIndex, Remembered, Replay, ReplayKey, ReplayStore,
+    ResendOutcome, ResendStep, StartOutcome, StartStep, Store, StoreError, Timestamp, Turn,
+    Verification, VerificationId, Withdrawal,
 };
 
 use super::{ASK_EVERY, Watch, with_causes};
@@ -126,6 +126,8 @@ late!(Store of Opened as store {
     overdue(most: usize, now: Timestamp) -> Vec<VerificationId>;
     fall_back(id: VerificationId, now: Timestamp) -> Option<Turn>;
     unlock(recipient: RecipientIndex, now: Timestamp) -> bool;
+    remembered(recipient: RecipientIndex, now: Timestamp) -> Remembered;
+    erase(recipient: RecipientIndex, now: Timestamp) -> u64;
     ready() -> ();
 });
 
@@ -149,6 +151,7 @@ late!(AccountStore of Opened as accounts {
     find(any_of: &[Identifier]) -> Option<AccountRecord>;
     outdated(newest: KeyId, after: Option<AccountId>, limit: u32) -> Vec<AccountRecord>;
     renew(record: AccountRecord) -> bool;
+    remove(id: AccountId) -> bool;
 });
 
 /// Accounts by themselves.
@@ -159,4 +162,5 @@ late!(AccountStore of Alone as 0 {
     find(any_of: &[Identifier]) -> Option<AccountRecord>;
     outdated(newest: KeyId, after: Option<AccountId>, limit: u32) -> Vec<AccountRecord>;
     renew(record: AccountRecord) -> bool;
+    remove(id: AccountId) -> bool;
 });

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use watchword_core::memory::Journal;
 use watchword_core::{
     AppId, CancelOutcome, CheckOutcome, CheckStep, CheckTarget, DeliveryId, MessageKey, Note,
-    Purpose, Readiness, RecipientIndex, ResendOutcome, ResendStep, StartOutcome, StartStep, Store,
-    StoreError, Timestamp, Turn, Verification, VerificationId, Withdrawal,
+    Purpose, Readiness, RecipientIndex, Remembered, ResendOutcome, ResendStep, StartOutcome,
+    StartStep, Store, StoreError, Timestamp, Turn, Verification, VerificationId, Withdrawal,
 };
 
 use super::{LocalFallback, Shared};
@@ -193,6 +193,28 @@ impl<J: Journal> Store for LocalFallback<J> {
 
     async fn unlock(&self, recipient: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {
         to_its_end(Arc::clone(&self.shared).lift(recipient, now)).await
+    }
+
+    /// Of both; the counters are those of the store that counts at present.
+    async fn remembered(
+        &self,
+        of: RecipientIndex,
+        now: Timestamp,
+    ) -> Result<Remembered, StoreError> {
+        let here = self.local().remembered(of, now).await?;
+        if self.is_away() {
+            return Ok(here);
+        }
+        let there = self.shared.primary.remembered(of, now);
+        let there = self.there(there).await?;
+        let all = there.verifications.into_iter().chain(here.verifications);
+        Ok(Remembered::of(there.ledger, all, now))
+    }
+
+    /// In both, or refused: while the primary is away, nobody could say that it is done.
+    async fn erase(&self, of: RecipientIndex, now: Timestamp) -> Result<u64, StoreError> {
+        let there = self.there(self.shared.primary.erase(of, now)).await?;
+        Ok(there + self.local().erase(of, now).await?)
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -151,6 +151,18 @@ impl AccountStore for PostgresAccounts {
             .await?;
         Ok(read(&row, 0)?)
     }
+
+    async fn remove(&self, id: AccountId) -> Result<bool, StoreError> {
+        // What it was found by goes with it.
+        let removed = self
+            .pool
+            .rows(
+                "DELETE FROM watchword.account WHERE id = $1 RETURNING id",
+                &[(&Uuid::from_bytes(*id.as_bytes()), Type::UUID)],
+            )
+            .await?;
+        Ok(!removed.is_empty())
+    }
 }
 
 pub(super) fn record(row: &Row) -> Result<AccountRecord, PostgresError> {

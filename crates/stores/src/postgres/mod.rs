@@ -8,6 +8,7 @@ mod error;
 mod marks;
 mod moving;
 mod pool;
+mod recipients;
 mod replays;
 mod rows;
 mod schema;

@@ -35,6 +35,9 @@ const VERIFICATIONS: &str = concat!(
     " FROM (SELECT k AS v FROM watchword.verification k WHERE (k.tag, k.id) > ($1, $2)
         ORDER BY k.tag, k.id LIMIT $3) r"
 );
+/// What [`recipient`] reads.
+pub(super) const RECIPIENT_COLUMNS: &str = "recipient, sends, failures, failed_in_row, locked, \
+     slot_purpose, slot_id, slot_sent_at, slot_until, sends_until";
 const RECIPIENTS: &str = "SELECT recipient, sends, failures, failed_in_row, locked, slot_purpose,
         slot_id, slot_sent_at, slot_until, sends_until
     FROM watchword.recipient WHERE (tag, recipient) > ($1, $2) ORDER BY tag, recipient LIMIT $3";
@@ -148,7 +151,7 @@ fn rest(sends: &SlidingLog, until: Timestamp) -> Duration {
     newest.map_or(Duration::ZERO, |newest| until.since(*newest))
 }
 
-fn recipient(key: [u8; 16], line: &Line) -> Result<RecipientRow, PostgresError> {
+pub(super) fn recipient(key: [u8; 16], line: &Line) -> Result<RecipientRow, PostgresError> {
     let purposes: Vec<&str> = read(line, 5)?;
     let ids: Vec<Uuid> = read(line, 6)?;
     let sent: Vec<Option<i64>> = read(line, 7)?;

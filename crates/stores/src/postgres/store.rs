@@ -8,8 +8,8 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 use watchword_core::{
     AppId, CancelOutcome, CheckOutcome, CheckStep, CheckTarget, Clock, DeliveryId, Locked,
-    MessageKey, Note, Purpose, RecipientIndex, ResendOutcome, ResendStep, StartOutcome, StartStep,
-    Store, StoreError, Timestamp, Turn, Verification, VerificationId, Withdrawal,
+    MessageKey, Note, Purpose, RecipientIndex, Remembered, ResendOutcome, ResendStep, StartOutcome,
+    StartStep, Store, StoreError, Timestamp, Turn, Verification, VerificationId, Withdrawal,
 };
 
 use super::error::PostgresError;
@@ -423,6 +423,18 @@ impl Store for PostgresStore {
     }
 
     /// Asks the server, and whether it takes writes.
+    async fn remembered(
+        &self,
+        of: RecipientIndex,
+        now: Timestamp,
+    ) -> Result<Remembered, StoreError> {
+        self.remembered_of(of, now).await
+    }
+
+    async fn erase(&self, of: RecipientIndex, now: Timestamp) -> Result<u64, StoreError> {
+        self.erase_all_of(of, now).await
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         let asked = "SELECT current_setting('transaction_read_only'), clock_timestamp() AS present";
         let row = self.row(asked, &[]).await;

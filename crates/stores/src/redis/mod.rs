@@ -17,6 +17,7 @@ mod no_accounts;
 mod place;
 mod places;
 mod pulse;
+mod recipients;
 mod refused;
 mod replays;
 mod reply;

@@ -62,7 +62,7 @@ impl Pages for Walk<'_> {
 }
 
 impl RedisStore {
-    async fn value(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) async fn value(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
         let mut command = redis::cmd("GET");
         command.arg(&key);
         Ok(bytes(&self.servers.run(&key, &command).await?))
@@ -74,7 +74,10 @@ impl RedisStore {
         self.servers.run(&key, &command).await.map(drop)
     }
 
-    async fn failures_of(&self, recipient: RecipientIndex) -> Result<RecipientLedger, StoreError> {
+    pub(super) async fn failures_of(
+        &self,
+        recipient: RecipientIndex,
+    ) -> Result<RecipientLedger, StoreError> {
         let kept = self.value(self.calls.names.failures(recipient)).await?;
         let Some(kept) = kept else {
             return Ok(RecipientLedger::default());
@@ -82,7 +85,7 @@ impl RedisStore {
         place::read_failures(&kept).ok_or_else(Unreadable::error)
     }
 
-    async fn place_at(&self, prefix: Prefix) -> Result<Place, StoreError> {
+    pub(super) async fn place_at(&self, prefix: Prefix) -> Result<Place, StoreError> {
         let kept = self.value(self.calls.names.place_at(prefix)).await?;
         Place::read(prefix, &kept.unwrap_or_default()).ok_or_else(Unreadable::error)
     }

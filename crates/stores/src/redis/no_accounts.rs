@@ -20,8 +20,9 @@ impl AccountStore for NoAccounts {
         refused()
     }
 
+    /// There is none to be found.
     async fn find(&self, _: &[Identifier]) -> Result<Option<AccountRecord>, StoreError> {
-        refused()
+        Ok(None)
     }
 
     async fn outdated(
@@ -35,5 +36,9 @@ impl AccountStore for NoAccounts {
 
     async fn renew(&self, _: AccountRecord) -> Result<bool, StoreError> {
         refused()
+    }
+
+    async fn remove(&self, _: AccountId) -> Result<bool, StoreError> {
+        Ok(false)
     }
 }

@@ -2,7 +2,7 @@
 //! `lua/failures.lua`.
 //!
 //! For moving rows from one store to another, while nobody works on them: so that reading and
-//! writing need not be one step.
+//! writing need not be one step. And for [erasing](super::recipients), which exchanges the whole.
 
 use std::time::Duration;
 
@@ -231,7 +231,7 @@ impl Record {
 }
 
 /// A verification of which only the slot is known any more.
-fn past(recipient: RecipientIndex, slot: &Slot) -> Verification {
+pub(super) fn past(recipient: RecipientIndex, slot: &Slot) -> Verification {
     Verification {
         id: slot.id,
         app: AppId::default(),

@@ -96,6 +96,7 @@ scripts! {
     REVOKE_API_KEY = true: "arguments" "revoke_api_key";
     REMEMBER_KEYS = true: "remember_keys";
     MARK = true: "mark";
+    EXCHANGE = true: "exchange";
     HELD = false: "held";
     SOURCE = false: "source";
     PUT_NAME = true: "put_name";

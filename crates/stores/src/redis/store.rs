@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use redis::Value;
 use watchword_core::{
     AppId, CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, Clock, DeliveryId, Locked,
-    MessageKey, Note, Purpose, RecipientIndex, Refusal, ResendOutcome, ResendStep, SendTerms,
-    SourceIndex, Standing, StartOutcome, StartStep, Store, StoreError, Timestamp, Turn,
+    MessageKey, Note, Purpose, RecipientIndex, Refusal, Remembered, ResendOutcome, ResendStep,
+    SendTerms, SourceIndex, Standing, StartOutcome, StartStep, Store, StoreError, Timestamp, Turn,
     Verification, VerificationId, Withdrawal,
 };
 
@@ -216,7 +216,7 @@ const PLACES_TRIED: usize = 5;
 #[error("the verification was renewed again and again while its code was checked")]
 struct PlaceMoves;
 
-fn first_four(bytes: &[u8; 16]) -> [u8; 4] {
+pub(super) fn first_four(bytes: &[u8; 16]) -> [u8; 4] {
     [bytes[0], bytes[1], bytes[2], bytes[3]]
 }
 
@@ -400,6 +400,18 @@ impl Store for RedisStore {
         let answer = self.servers.call(&call).await?;
         let told = Told::of(&answer).ok_or_else(Unreadable::error)?;
         Ok(told.verdict == "held")
+    }
+
+    async fn remembered(
+        &self,
+        of: RecipientIndex,
+        now: Timestamp,
+    ) -> Result<Remembered, StoreError> {
+        self.servers.in_time(self.remembered_of(of, now)).await
+    }
+
+    async fn erase(&self, of: RecipientIndex, now: Timestamp) -> Result<u64, StoreError> {
+        self.servers.in_time(self.erase_all_of(of, now)).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -107,6 +107,17 @@ impl AccountStore for SqliteAccounts {
             })
             .await
     }
+
+    async fn remove(&self, id: AccountId) -> Result<bool, StoreError> {
+        self.tables
+            .change(move |transaction| {
+                let id = id.as_bytes();
+                transaction.execute("DELETE FROM account_identifier WHERE account = ?1", [id])?;
+                let gone = transaction.execute("DELETE FROM account WHERE id = ?1", [id])?;
+                Ok(gone > 0)
+            })
+            .await
+    }
 }
 
 /// The account that has one of these.

@@ -245,6 +245,8 @@ behind_the_switch! {
     overdue(most: usize, now: Timestamp) -> Vec<VerificationId>;
     fall_back(id: VerificationId, now: Timestamp) -> Option<Turn>;
     unlock(recipient: RecipientIndex, now: Timestamp) -> bool;
+    remembered(recipient: RecipientIndex, now: Timestamp) -> watchword_core::Remembered;
+    erase(recipient: RecipientIndex, now: Timestamp) -> u64;
     ready() -> ();
 }
 

@@ -154,6 +154,18 @@ impl Store for Moving {
         self.at(now).await.unlock(recipient, now).await
     }
 
+    async fn remembered(
+        &self,
+        recipient: RecipientIndex,
+        now: Timestamp,
+    ) -> Result<watchword_core::Remembered, StoreError> {
+        self.at(now).await.remembered(recipient, now).await
+    }
+
+    async fn erase(&self, recipient: RecipientIndex, now: Timestamp) -> Result<u64, StoreError> {
+        self.at(now).await.erase(recipient, now).await
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         self.homes[0].store.ready().await
     }

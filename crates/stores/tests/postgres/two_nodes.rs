@@ -135,6 +135,18 @@ impl Store for Pair {
         self.next().unlock(recipient, now).await
     }
 
+    async fn remembered(
+        &self,
+        recipient: RecipientIndex,
+        now: Timestamp,
+    ) -> Result<watchword_core::Remembered, StoreError> {
+        self.next().remembered(recipient, now).await
+    }
+
+    async fn erase(&self, recipient: RecipientIndex, now: Timestamp) -> Result<u64, StoreError> {
+        self.next().erase(recipient, now).await
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         self.next().ready().await
     }

@@ -178,6 +178,18 @@ impl Store for Mortal {
         self.opened().await.store.unlock(recipient, now).await
     }
 
+    async fn remembered(
+        &self,
+        recipient: RecipientIndex,
+        now: Timestamp,
+    ) -> Result<watchword_core::Remembered, StoreError> {
+        self.opened().await.store.remembered(recipient, now).await
+    }
+
+    async fn erase(&self, recipient: RecipientIndex, now: Timestamp) -> Result<u64, StoreError> {
+        self.opened().await.store.erase(recipient, now).await
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         self.opened().await.store.ready().await
     }

@@ -1,4 +1,4 @@
-//! `watchword send`, `check` and `unlock`: talk to a running server as any program would.
+//! `watchword send`, `check`, `unlock` and `recipient`: talk to a running server as any program would.
 
 mod follow;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::runtime;
-use crate::cli::{Check, Send, Server, Unlock};
+use crate::cli::{Check, RecipientCommand, Send, Server, Unlock};
 use crate::failure::Failure;
 use crate::output::{complain, say};
 use crate::telemetry::chain;
@@ -93,6 +93,29 @@ pub(super) fn unlock(args: &Unlock) -> Result<(), Failure> {
     } else {
         say(&format!("{to} was not locked and had no failed checks"))
     }
+}
+
+pub(super) fn recipient(command: &RecipientCommand) -> Result<(), Failure> {
+    let (args, path) = match command {
+        RecipientCommand::Show(args) => (args, "/v1/recipients/show"),
+        RecipientCommand::Erase(args) => (args, "/v1/recipients/erase"),
+    };
+    let client = Client::new(&args.server)?;
+    let answer = runtime(false)?.block_on(client.post(path, &json!({ "to": args.to })))?;
+    if let RecipientCommand::Show(_) = command {
+        return say(&format!("{answer:#}"));
+    }
+    let account = if answer["account"].as_bool().unwrap_or_default() {
+        "its account was"
+    } else {
+        "there was no account to be"
+    };
+    say(&format!(
+        "{} verifications of {} and what hung on them were erased; {account} erased; what is \
+         counted of it stays, under a keyed index",
+        answer["verifications"],
+        answer["to"].as_str().unwrap_or("?"),
+    ))
 }
 
 /// An id is a UUID, so nothing else may get into the path.

@@ -28,6 +28,8 @@ pub(crate) struct CountedEvents {
     canceled: Counter,
     locked: Counter,
     unlocked: Counter,
+    recipients_shown: Counter,
+    erased: Counter,
     shown: Counter,
     store_failed: Counter,
 }
@@ -137,6 +139,12 @@ impl CountedEvents {
                 "codes_shown",
                 "Codes shown to callers who may see them",
             ),
+            recipients_shown: single(
+                registry,
+                "recipients_shown",
+                "Recipients of whom everything that is held was told",
+            ),
+            erased: single(registry, "recipients_erased", "Recipients erased"),
             unlocked: single(registry, "recipients_unlocked", "Recipients unlocked"),
             store_failed: single(
                 registry,
@@ -188,6 +196,8 @@ impl Events for CountedEvents {
             Event::Canceled => self.canceled.inc(),
             Event::Locked => self.locked.inc(),
             Event::Unlocked => self.unlocked.inc(),
+            Event::RecipientShown => self.recipients_shown.inc(),
+            Event::RecipientErased => self.erased.inc(),
             Event::CodeShown => self.shown.inc(),
             Event::StoreFailed => self.store_failed.inc(),
         };
@@ -238,6 +248,8 @@ mod tests {
             Event::Canceled,
             Event::Locked,
             Event::Unlocked,
+            Event::RecipientShown,
+            Event::RecipientErased,
             Event::CodeShown,
             Event::StoreFailed,
         ] {
@@ -246,7 +258,7 @@ mod tests {
         let mut page = String::new();
         encode(&mut page, &registry).unwrap();
         let counted: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(counted.len(), 42);
+        assert_eq!(counted.len(), 44);
         assert!(counted.iter().all(|line| line.ends_with(" 1")), "{page}");
     }
 }

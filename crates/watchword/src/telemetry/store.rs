@@ -10,8 +10,8 @@ use prometheus_client::registry::Registry;
 use tracing::{Instrument as _, Span, field};
 use watchword_core::{
     AppId, CancelOutcome, CheckOutcome, CheckStep, DeliveryId, MessageKey, Note, Purpose,
-    Readiness, RecipientIndex, ResendOutcome, ResendStep, StartOutcome, StartStep, Store,
-    StoreError, TRACE, Timestamp, Turn, Verification, VerificationId, Withdrawal,
+    Readiness, RecipientIndex, Remembered, ResendOutcome, ResendStep, StartOutcome, StartStep,
+    Store, StoreError, TRACE, Timestamp, Turn, Verification, VerificationId, Withdrawal,
 };
 
 use super::latencies::Latencies;
@@ -32,10 +32,12 @@ enum Step {
     Overdue,
     FallBack,
     Unlock,
+    Remembered,
+    Erase,
     Ready,
 }
 
-const STEPS: [(Step, &str); 14] = [
+const STEPS: [(Step, &str); 16] = [
     (Step::Start, "start"),
     (Step::Resend, "resend"),
     (Step::Check, "check"),
@@ -49,6 +51,8 @@ const STEPS: [(Step, &str); 14] = [
     (Step::Overdue, "overdue"),
     (Step::FallBack, "fall_back"),
     (Step::Unlock, "unlock"),
+    (Step::Remembered, "remembered"),
+    (Step::Erase, "erase"),
     (Step::Ready, "ready"),
 ];
 
@@ -253,6 +257,20 @@ impl Store for WatchedStore {
     async fn unlock(&self, recipient: RecipientIndex, now: Timestamp) -> Result<bool, StoreError> {
         let unlocked = self.store.unlock(recipient, now);
         self.watch(Step::Unlock, unlocked).await
+    }
+
+    async fn remembered(
+        &self,
+        of: RecipientIndex,
+        now: Timestamp,
+    ) -> Result<Remembered, StoreError> {
+        let remembered = self.store.remembered(of, now);
+        self.watch(Step::Remembered, remembered).await
+    }
+
+    async fn erase(&self, of: RecipientIndex, now: Timestamp) -> Result<u64, StoreError> {
+        let erased = self.store.erase(of, now);
+        self.watch(Step::Erase, erased).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

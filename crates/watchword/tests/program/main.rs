@@ -29,6 +29,7 @@ mod metrics;
 #[path = "../../../stores/tests/servers/postgres.rs"]
 mod postgres;
 mod receipts;
+mod recipients;
 #[path = "../../../stores/tests/servers/redis.rs"]
 mod redis;
 mod refusals;

@@ -3,6 +3,7 @@
 mod body;
 mod call;
 mod problems;
+mod recipients;
 mod view;
 
 use std::sync::Arc;
@@ -37,16 +38,28 @@ pub(crate) fn mount(mount: Mount) -> Mount {
         .documented(AREA, routes!(check_recipient))
         .documented(AREA, routes!(resend_code))
         .documented(AREA, routes!(unlock_recipient))
+        .documented(AREA, routes!(recipients::show_recipient))
+        .documented(AREA, routes!(recipients::erase_recipient))
 }
 
 /// What each operation may answer beside its success, for the OpenAPI document and the tests.
-pub(crate) const PROBLEMS: [(&str, &[ProblemKind]); 7] = {
+pub(crate) const PROBLEMS: [(&str, &[ProblemKind]); 9] = {
     use ProblemKind::{
         AttemptsExhausted, Conflict, DeliveryFailed, DestinationRefused, Forbidden,
         IdempotencyKeyReused, IncorrectCode, InternalError, InvalidRequest, NotFound,
         PayloadTooLarge, RateLimited, RecipientLocked, RecipientUnreachable, ResendTooSoon,
         StorageUnavailable, Unauthenticated, UnsupportedMediaType,
     };
+    const RECIPIENT: &[ProblemKind] = &[
+        InvalidRequest,
+        Unauthenticated,
+        Forbidden,
+        Conflict,
+        PayloadTooLarge,
+        UnsupportedMediaType,
+        IdempotencyKeyReused,
+        StorageUnavailable,
+    ];
     const CHECK: &[ProblemKind] = &[
         InvalidRequest,
         Unauthenticated,
@@ -126,19 +139,9 @@ pub(crate) const PROBLEMS: [(&str, &[ProblemKind]); 7] = {
                 StorageUnavailable,
             ],
         ),
-        (
-            "unlock_recipient",
-            &[
-                InvalidRequest,
-                Unauthenticated,
-                Forbidden,
-                Conflict,
-                PayloadTooLarge,
-                UnsupportedMediaType,
-                IdempotencyKeyReused,
-                StorageUnavailable,
-            ],
-        ),
+        ("unlock_recipient", RECIPIENT),
+        ("show_recipient", RECIPIENT),
+        ("erase_recipient", RECIPIENT),
     ]
 };
 

@@ -184,7 +184,7 @@ impl<'a> VerificationView<'a> {
 }
 
 impl<'a> DeliveryView<'a> {
-    fn of(delivery: &'a Delivery) -> Self {
+    pub(super) fn of(delivery: &'a Delivery) -> Self {
         Self {
             id: delivery.id.0,
             channel: delivery.channel.as_str(),
