@@ -129,7 +129,7 @@ fn each_mistake_is_refused_with_its_one_line() {
         ),
         (
             with_mail("[[listeners]]\nbind = \"127.0.0.1:0\"\nsurfaces = [\"native\", \"native\"]"),
-            "listeners.0.surfaces.1: `native` and `native` both want /v1/recipients/unlock on 127.0.0.1:0; \
+            "listeners.0.surfaces.1: `native` and `native` both want /v1/recipients/erase on 127.0.0.1:0; \
              mount one of them elsewhere ([surfaces.native] mount = \"/native\"), or give it a listener of its own \
              (watchword.toml:4)",
         ),
