@@ -91,7 +91,18 @@ async fn the_door_of_every_storage_opens_it_and_keeps_no_accounts_there() {
     let node = Node::of(Arc::clone(&opened.store), 1);
     let id = node.started("+14155552671").await;
     assert!(node.check(id, &node.code(id)).await.is_ok());
-    assert!(opened.accounts.find(&[]).await.is_err());
+    // None is there to be found, and none can be kept.
+    assert_eq!(opened.accounts.find(&[]).await.unwrap(), None);
+    let record = watchword_core::account::AccountRecord {
+        id: watchword_core::account::AccountId::from_bytes([1; 16]),
+        app: watchword_core::AppId::default(),
+        email_status: watchword_core::account::EmailStatus::Unverified,
+        created_at: watchword_core::Timestamp::default(),
+        key: fakes::keys(1).ids()[0],
+        sealed: watchword_core::keys::Sealed::from_bytes(&[]),
+        identifiers: Vec::new(),
+    };
+    assert!(opened.accounts.create(record).await.is_err());
     let keys = watchword_stores::open_api_keys(&url).await.unwrap();
     assert_eq!(keys.unwrap().list().await.unwrap(), []);
     drop(node);
