@@ -49,6 +49,8 @@ pub enum Event {
 /// Why a send was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendRefusal {
+    /// No code is sent to the number's country.
+    Country,
     /// The source asked too often.
     SourceLimit,
     /// The recipient was sent too much.
@@ -70,6 +72,7 @@ impl SendRefusal {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Country => "country",
             Self::SourceLimit => "source_limit",
             Self::RecipientLimit => "recipient_limit",
             Self::Cooldown => "cooldown",

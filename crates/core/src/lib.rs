@@ -15,6 +15,7 @@ mod callback;
 mod channel;
 mod clock;
 mod code;
+mod countries;
 mod delivery;
 mod description;
 mod details;
@@ -56,6 +57,7 @@ pub use callback::{About, Callback, CallbackMethod, CallbackRequest, Callbacks, 
 pub use channel::{Channel, UnknownChannel};
 pub use clock::{Clock, Timestamp};
 pub use code::{Alphabet, Code, CodeFormat, InvalidCode};
+pub use countries::{Countries, NoCountries};
 pub use delivery::{Delivery, DeliveryId, DeliveryStatus};
 pub use description::{ProviderDescription, ProviderDescriptions, RequestSample};
 pub use details::Details;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::code::{Alphabet, CodeFormat};
+use crate::countries::Countries;
 use crate::limit::{Limit, Per, Quota};
 use crate::odds::{GuessingOdds, Weakness};
 
@@ -21,6 +22,8 @@ pub struct Policy {
     pub resend_cooldown: Duration,
     /// How often may be sent.
     pub limits: Vec<Limit>,
+    /// Which countries' numbers are sent codes.
+    pub countries: Countries,
     /// How many wrong guesses one recipient bears, whatever the code.
     pub failures: FailureBudget,
     /// What a new start does while a code of the same recipient and purpose lives.
@@ -102,6 +105,7 @@ impl Default for Policy {
                     window,
                 },
             ],
+            countries: Countries::default(),
             failures: FailureBudget::default(),
             when_pending: WhenPending::Replace,
         }
@@ -221,6 +225,8 @@ pub struct PolicyPatch {
     pub resend_cooldown: Option<Duration>,
     /// Replaces the whole list.
     pub limits: Option<Vec<Limit>>,
+    /// Replaces the whole list. See [`Countries`].
+    pub countries: Option<Countries>,
     /// See [`FailureBudget`].
     pub failures_per_hour: Option<u32>,
     /// See [`FailureBudget`].
@@ -242,6 +248,10 @@ impl PolicyPatch {
             max_attempts: self.max_attempts.unwrap_or(base.max_attempts),
             resend_cooldown: self.resend_cooldown.unwrap_or(base.resend_cooldown),
             limits: self.limits.clone().unwrap_or_else(|| base.limits.clone()),
+            countries: self
+                .countries
+                .clone()
+                .unwrap_or_else(|| base.countries.clone()),
             failures: FailureBudget {
                 per_hour: self.failures_per_hour.unwrap_or(base.failures.per_hour),
                 per_day: self.failures_per_day.unwrap_or(base.failures.per_day),

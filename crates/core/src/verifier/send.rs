@@ -46,6 +46,9 @@ pub enum SendError {
     /// None of the channels reaches this kind of recipient.
     #[error("{0} does not reach this kind of recipient")]
     WrongChannel(Channel),
+    /// The policy sends no codes to the country of the number. Nothing was consumed.
+    #[error("no code is sent to the country of this number")]
+    Country,
     /// A limit, the cooldown or the lock. Nothing was consumed.
     #[error("the send is refused")]
     Refused(Refusal),
@@ -87,6 +90,15 @@ impl Verifier {
             Some(to) => keys.recipient_index(&request.app, to),
             None => RecipientIndex::from_bytes(draw(self.entropy()).map_err(Failure::from)?),
         };
+        self.admit_country(
+            request.to.as_ref(),
+            &request.terms,
+            &Subject {
+                app: Some(&request.app),
+                recipient: Some(recipient),
+                ..Subject::default()
+            },
+        )?;
         let id = VerificationId::generate(&recipient, self.entropy()).map_err(Failure::from)?;
         let policy = &request.terms.policy;
         let channel = channels.first().copied().unwrap_or(Channel::Sms);
@@ -172,6 +184,8 @@ impl Verifier {
         if let Some(channels) = &request.channels {
             details.channels = self.usable(details.to.as_ref().map(Recipient::kind), channels)?;
         }
+        // The list may have become shorter since the start.
+        self.admit_country(details.to.as_ref(), &request.terms, &about(&verification))?;
         let channel = details
             .channels
             .first()
@@ -240,6 +254,20 @@ impl Verifier {
             (true, None) => Err(SendError::Undeliverable),
             (false, _) => Ok(usable),
         }
+    }
+
+    /// Refuses a country that the policy does not list, before anything is counted or sent.
+    fn admit_country(
+        &self,
+        to: Option<&Recipient>,
+        terms: &Terms,
+        subject: &Subject<'_>,
+    ) -> Result<(), SendError> {
+        if to.is_none_or(|to| terms.policy.countries.allow(to)) {
+            return Ok(());
+        }
+        self.note_event(Event::SendRefused(SendRefusal::Country), subject);
+        Err(SendError::Country)
     }
 
     /// A fresh code, and what of it the details keep.

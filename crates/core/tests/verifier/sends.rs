@@ -8,9 +8,9 @@ use parking_lot::Mutex;
 use watchword_core::fakes::{self, SeededEntropy, SetClock};
 use watchword_core::memory::MemoryStore;
 use watchword_core::{
-    AppId, Channel, CheckError, Clock, CodeFormat, Dispatch, Envelope, Event, LONGEST_WINDOW,
-    Messenger, Parts, Policy, Quota, Refusal, ResendRequest, SendError, SendRefusal, Source,
-    Status, Terms, Verdict, Verifier,
+    AppId, Channel, CheckError, Clock, CodeFormat, Countries, Dispatch, Envelope, Event,
+    LONGEST_WINDOW, Messenger, Parts, Policy, Quota, Refusal, ResendRequest, SendError,
+    SendRefusal, Source, Status, Terms, Verdict, Verifier,
 };
 
 use crate::server::{NUMBER, Server, generous, guess, number, request, strict};
@@ -120,6 +120,43 @@ async fn a_channel_that_cannot_work_stores_and_sends_nothing() {
     assert!(server.verifier.start(none).await.is_err());
     assert_eq!(server.pigeon.count(), 0);
     assert!(newest_is_none(&server).await);
+}
+
+/// Seen to fail with the rule left out of the start, and of the resend.
+#[tokio::test]
+async fn a_country_that_is_not_listed_is_sent_nothing_and_pays_nothing() {
+    let server = Server::new();
+    let within = |countries: &[&str]| {
+        let listed = countries.iter().map(|code| code.parse().unwrap());
+        let mut terms = strict("::1");
+        terms.policy = Arc::new(Policy {
+            countries: Countries::only(listed).unwrap(),
+            resend_cooldown: Duration::ZERO,
+            ..(*terms.policy).clone()
+        });
+        terms
+    };
+    for _ in 0..40 {
+        let refused = server.verifier.start(request(within(&["GB", "CA"]))).await;
+        assert!(matches!(refused, Err(SendError::Country)));
+    }
+    assert!(newest_is_none(&server).await);
+    assert_eq!(server.pigeon.count(), 0);
+    assert_eq!(
+        server.diary.take(),
+        vec![Event::SendRefused(SendRefusal::Country); 40]
+    );
+    let id = server.start(request(within(&["GB", "US"]))).await;
+    // The list became shorter: the code is good, and no further one is sent.
+    let refused = server.verifier.resend(ResendRequest {
+        app: AppId::default(),
+        id,
+        channels: None,
+        terms: within(&["GB"]),
+    });
+    assert!(matches!(refused.await, Err(SendError::Country)));
+    assert_eq!(server.pigeon.count(), 1);
+    assert!(server.check(id, server.code(id)).await.is_ok());
 }
 
 async fn newest_is_none(server: &Server) -> bool {

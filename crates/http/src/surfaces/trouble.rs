@@ -148,6 +148,7 @@ fn of_send(error: &SendError) -> StatusCode {
             | Refusal::Cooldown { .. }
             | Refusal::Locked(_),
         ) => StatusCode::TOO_MANY_REQUESTS,
+        SendError::Country => StatusCode::FORBIDDEN,
         SendError::NotFound => StatusCode::NOT_FOUND,
         SendError::Exhausted => StatusCode::GONE,
         SendError::Undeliverable => StatusCode::SERVICE_UNAVAILABLE,

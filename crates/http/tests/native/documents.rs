@@ -307,6 +307,17 @@ async fn answers_of_broken_servers(world: &impl Fn(Setting) -> World) {
         .await
         .is(500, "internal-error");
     rotated.delete(&path).await.is(500, "internal-error");
+    // A country that has left the list since the start.
+    let listed = Policy {
+        countries: watchword_core::Countries::only(["DE".parse().unwrap()]).unwrap(),
+        ..without_limits()
+    };
+    let elsewhere = world(Setting {
+        policy: Some(listed),
+        ..setting(1)
+    });
+    let refused = elsewhere.post(&format!("{path}/resend"), json!({})).await;
+    refused.is(403, "destination-refused");
     // A full store.
     let full = world(Setting {
         store: Arc::new(MemoryStore::new(NoJournal, 0)),

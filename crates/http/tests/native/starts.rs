@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde_json::json;
-use watchword_core::{Channel, Verdict};
+use watchword_core::{Channel, Countries, Policy, Verdict};
 
 use crate::stand_ins::Gate;
 use crate::world::{PHONE, Setting, World};
@@ -227,6 +227,30 @@ async fn a_premium_rate_number_is_refused_before_any_provider_is_asked() {
         refused.is(403, "destination-refused");
     }
     assert_eq!(world.pigeon.count(), 0);
+}
+
+#[tokio::test]
+async fn a_country_that_is_not_listed_is_refused_by_name_of_the_member() {
+    let world = World::with(Setting {
+        policy: Some(Policy {
+            countries: Countries::only(["DE".parse().unwrap()]).unwrap(),
+            ..Policy::default()
+        }),
+        ..Setting::default()
+    });
+    let start = async |to: &str| {
+        let body = json!({ "to": to, "channel": "sms" });
+        world.post("/v1/verifications", body).await
+    };
+    let refused = start("+14155550123").await;
+    refused.is(403, "destination-refused");
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(
+        detail.starts_with("/to ") && detail.contains("country"),
+        "{detail}"
+    );
+    start("+4915123456789").await.is_ok();
+    assert_eq!(world.pigeon.count(), 1);
 }
 
 /// A client that hangs up while its message is on the way gets no half-done verification: what was

@@ -222,6 +222,7 @@ impl Page<'_> {
                 "resend_cooldown",
                 quoted(&span::format(policy.resend_cooldown)),
             ),
+            ("countries", policy.countries.to_string()),
             ("failures_per_hour", policy.failures.per_hour.to_string()),
             ("failures_per_day", policy.failures.per_day.to_string()),
             ("failures_in_a_row", policy.failures.in_a_row.to_string()),

@@ -20,7 +20,7 @@ pub(crate) struct CountedEvents {
     started: ByCountry,
     resent: ByCountry,
     approved: ByCountry,
-    refused: [Counter; 7],
+    refused: [Counter; 8],
     failed: [Counter; 4],
     receipts: Vec<[Counter; 6]>,
     fell_back: [Counter; 4],
@@ -34,7 +34,8 @@ pub(crate) struct CountedEvents {
     store_failed: Counter,
 }
 
-const REFUSALS: [SendRefusal; 7] = [
+const REFUSALS: [SendRefusal; 8] = [
+    SendRefusal::Country,
     SendRefusal::SourceLimit,
     SendRefusal::RecipientLimit,
     SendRefusal::Cooldown,

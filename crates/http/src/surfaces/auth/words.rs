@@ -21,6 +21,7 @@ pub(super) const NOBODY: &str = "User not found for activation.";
 pub(super) const RESENT: &str = "A new OTP has been sent to your mobile number.";
 pub(super) const REQUIRED: &str = "Mobile number is required.";
 pub(super) const NOT_PENDING: &str = "No pending registration found for this mobile number.";
+const ELSEWHERE: &str = "No OTP is sent to the country of this number.";
 const TOO_MANY: &str = "Too many attempts. Please try again in 10 minutes.";
 const UNABLE: &str = "Unable to send OTP at this moment. Please try again later.";
 const UNABLE_TO_VERIFY: &str = "Unable to verify OTP at this moment. Please try again later.";
@@ -213,6 +214,7 @@ fn of_send(error: &SendError) -> (StatusCode, Cow<'static, str>) {
             | Refusal::Cooldown { .. }
             | Refusal::Locked(_),
         ) => (StatusCode::TOO_MANY_REQUESTS, TOO_MANY.into()),
+        SendError::Country => (StatusCode::UNPROCESSABLE_ENTITY, ELSEWHERE.into()),
         SendError::Refused(Refusal::Live) => (StatusCode::CONFLICT, TAKEN.into()),
         SendError::NotFound | SendError::Exhausted => (StatusCode::NOT_FOUND, NOT_PENDING.into()),
         SendError::NoProvider(_)

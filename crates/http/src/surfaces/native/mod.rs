@@ -124,6 +124,7 @@ pub(crate) const PROBLEMS: [(&str, &[ProblemKind]); 9] = {
                 InvalidRequest,
                 Unauthenticated,
                 Forbidden,
+                DestinationRefused,
                 NotFound,
                 Conflict,
                 AttemptsExhausted,

@@ -37,6 +37,10 @@ pub(super) fn of_send(error: SendError, policy: &Policy, own: Option<RateLimit>)
             "/channel",
             format!("names {channel}, which does not reach this kind of recipient"),
         ),
+        SendError::Country => {
+            let detail = "/to is a number of a country that no code is sent to";
+            Problem::new(ProblemKind::DestinationRefused, detail)
+        }
         SendError::Refused(refusal) => of_refusal(refusal, policy, own),
         SendError::NotFound => no_such_verification(),
         SendError::Exhausted => exhausted(),

@@ -95,6 +95,10 @@ fn of_send(error: &SendError, usual: StatusCode) -> (StatusCode, Cow<'static, st
             StatusCode::INTERNAL_SERVER_ERROR,
             "The message could not be sent. Please try again later.".into(),
         ),
+        SendError::Country => (
+            StatusCode::BAD_REQUEST,
+            "No code is sent to the country of this identifier".into(),
+        ),
         SendError::Unreachable => (
             StatusCode::BAD_REQUEST,
             "The message cannot be delivered to this identifier".into(),

@@ -67,7 +67,7 @@ fn purpose() -> Purpose {
     request_body(content = Option<parameters::InBody>, description = "Parameters and whatever else is to be repeated. Nothing at all is `{}`."),
     responses(
         (status = 200, description = "`OTP_GENERATED`.", body = words::Envelope<words::Generated>),
-        (status = 400, description = "`REQUEST_BODY_INVALID`, `JSON_INVALID`, `TTL_INVALID`, `RETRY_INVALID`, `CODE_INVALID`, `CHANNEL_INVALID`, `TO_INVALID`, `TO_UNREACHABLE`.", body = words::Answer),
+        (status = 400, description = "`REQUEST_BODY_INVALID`, `JSON_INVALID`, `TTL_INVALID`, `RETRY_INVALID`, `CODE_INVALID`, `CHANNEL_INVALID`, `TO_INVALID`, `TO_REFUSED`, `TO_UNREACHABLE`.", body = words::Answer),
         (status = 401, description = "`API_KEY_INVALID`: an API key is needed, or is not valid.", body = words::Answer),
         (status = 403, description = "`FORBIDDEN`: the API key may not do this. `CODE_UNREADABLE`: the code could reach nobody.", body = words::Answer),
         (status = 413, description = "`REQUEST_BODY_TOO_LARGE`.", body = words::Answer),

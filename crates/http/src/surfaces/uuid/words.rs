@@ -129,6 +129,7 @@ const fn of_send(error: &SendError, usual: StatusCode) -> (StatusCode, &'static 
         SendError::NoProvider(_) | SendError::WrongChannel(_) => (usual, "CHANNEL_INVALID"),
         SendError::Refused(_) => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED"),
         SendError::Undeliverable => (usual, "SERVICE_UNAVAILABLE"),
+        SendError::Country => (StatusCode::BAD_REQUEST, "TO_REFUSED"),
         SendError::Unreachable => (StatusCode::BAD_REQUEST, "TO_UNREACHABLE"),
         // Of resends, which this surface has none of.
         SendError::NotFound | SendError::Exhausted => (usual, "INTERNAL_ERROR"),

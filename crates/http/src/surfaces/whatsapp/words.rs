@@ -108,6 +108,10 @@ fn of_send(error: &SendError, usual: StatusCode) -> (StatusCode, Cow<'static, st
         // Of resends by handle, which this surface has none of.
         SendError::NotFound | SendError::Exhausted => (StatusCode::BAD_REQUEST, GONE.into()),
         SendError::Undeliverable => (usual, UNSENT.into()),
+        SendError::Country => (
+            StatusCode::BAD_REQUEST,
+            "No OTP is sent to the country of this number".into(),
+        ),
         SendError::Unreachable => (
             StatusCode::BAD_REQUEST,
             "This number cannot be reached by WhatsApp".into(),
