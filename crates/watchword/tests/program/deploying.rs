@@ -133,6 +133,61 @@ fn each_secret_that_a_configuration_names_is_mounted() {
     }
 }
 
+/// Runs what the first stage does before it compiles. Seen to fail when a manifest named an example that
+/// the stage had no file for.
+#[test]
+fn the_stage_that_compiles_dependencies_has_what_the_manifests_name() {
+    let dockerfile = text("Dockerfile");
+    let stage = dockerfile.split("FROM ").nth(1).unwrap();
+    let folder = folder();
+    for line in stage.lines() {
+        let Some((files, target)) = line
+            .strip_prefix("COPY ")
+            .and_then(|copied| copied.rsplit_once(' '))
+        else {
+            continue;
+        };
+        let target = folder.path().join(target);
+        std::fs::create_dir_all(&target).unwrap();
+        for file in files.split(' ') {
+            let name = Path::new(file).file_name().unwrap();
+            std::fs::copy(repository().join(file), target.join(name)).unwrap();
+        }
+    }
+    let (_, script) = stage.split_once("RUN ").unwrap();
+    let (script, _) = script.split_once("&& cargo build").unwrap();
+    let script: Vec<_> = script
+        .lines()
+        .map(|line| line.trim_end_matches('\\'))
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .collect();
+    let made = run(std::process::Command::new("sh")
+        .args(["-c", &script.join(" ")])
+        .current_dir(folder.path()));
+    assert_eq!(made.code, 0, "{}", made.err);
+    let read = run(std::process::Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+        ])
+        .current_dir(folder.path()));
+    assert_eq!(read.code, 0, "{}", read.err);
+    // A target without its file is left out here, and an error where it is compiled.
+    let read: serde_json::Value = serde_json::from_str(&read.out).unwrap();
+    for package in read["packages"].as_array().unwrap() {
+        let found = package["targets"].as_array().unwrap();
+        let manifest = std::fs::read_to_string(package["manifest_path"].as_str().unwrap()).unwrap();
+        let mut lines = manifest.lines().skip_while(|line| !line.starts_with("[["));
+        while let Some(name) = lines.find_map(|line| line.strip_prefix("name = ")) {
+            let name = name.trim_matches('"');
+            assert!(found.iter().any(|target| target["name"] == name), "{name}");
+        }
+    }
+}
+
 #[test]
 fn every_image_that_others_publish_is_named_by_tag_and_digest() {
     let mut images = Vec::new();
