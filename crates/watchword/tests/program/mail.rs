@@ -1,33 +1,14 @@
 //! From a configuration with a mail server to a verified address, over a real SMTP server.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::{Value, json};
 
+use crate::peers::python;
 use crate::server::{Caller, Server, configure, folder, make_key};
-
-/// The Python that runs the mail server, if it is installed. It missing is a failure where
-/// everything has to be tested, else a skip that says so.
-fn python() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let peers = std::env::var_os("WATCHWORD_TEST_PEERS")
-        .map_or_else(|| root.join("target/test-peers"), PathBuf::from);
-    let python = peers.join("bin/python");
-    if python.exists() {
-        return Some(python);
-    }
-    let missing = format!(
-        "no mail server at {}; run scripts/test-peers",
-        peers.display()
-    );
-    let all = std::env::var("WATCHWORD_TEST_ALL_STORES").is_ok_and(|all| all == "1");
-    assert!(!all, "{missing}");
-    eprintln!("SKIPPED: {missing}");
-    None
-}
 
 /// aiosmtpd in a process of its own. It ends with this value.
 pub(crate) struct MailServer {
@@ -39,7 +20,7 @@ pub(crate) struct MailServer {
 impl MailServer {
     pub(crate) fn start(told: &Value) -> Option<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../providers/tests/peers/smtp.py");
-        let mut child = Command::new(python()?)
+        let mut child = Command::new(python("mail server")?)
             .arg(script)
             .arg(told.to_string())
             .stdin(Stdio::piped())

@@ -1,11 +1,18 @@
 //! Traces, as a collector and a provider see them.
 
+use std::io::Read as _;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use serde_json::json;
 
 use crate::leaks::{Sink, holds};
+use crate::peers::python;
 use crate::server::{Answer, Caller, Server, another, configure, folder, make_key};
 
 const NUMBER: &str = "+12025550123";
@@ -58,13 +65,91 @@ async fn tell(telemetry: &str) -> Told {
     }
 }
 
+/// A collector that others wrote, between us and a sink.
+struct Collector {
+    child: Child,
+    port: u16,
+}
+
+impl Collector {
+    fn start(sink: &Sink) -> Option<Self> {
+        let found = Command::new(python("collector of traces")?)
+            .args(["-c", "import rotel; print(rotel.__path__[0])"])
+            .output()
+            .unwrap();
+        let folder = String::from_utf8(found.stdout).unwrap();
+        let [port, other] = [free_port(), free_port()];
+        let child = Command::new(format!("{}/rotel-agent", folder.trim_end()))
+            .arg("start")
+            .args(["--otlp-http-endpoint", &format!("127.0.0.1:{port}")])
+            .args(["--otlp-grpc-endpoint", &format!("127.0.0.1:{other}")])
+            .args(["--exporter", "otlp", "--otlp-exporter-protocol", "http"])
+            .args(["--otlp-exporter-endpoint"])
+            .arg(format!("http://127.0.0.1:{}", sink.port))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Self { child, port };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "the collector does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(started)
+    }
+
+    /// Lets it pass on what it holds.
+    fn end(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn to(port: u16) -> String {
+    format!("[telemetry]\notlp_endpoint = \"http://127.0.0.1:{port}\"\n")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_one_trace_from_its_caller_over_the_store_to_the_provider() {
-    let collector = Sink::start();
-    let endpoint = format!("http://127.0.0.1:{}", collector.port);
-    let told = tell(&format!("[telemetry]\notlp_endpoint = \"{endpoint}\"\n")).await;
+    let sink = Sink::start();
+    let told = tell(&to(sink.port)).await;
+    is_one_trace(&told, &sink.bodies());
+}
 
-    let bodies = collector.bodies();
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_takes_the_trace_and_passes_it_on_as_it_was() {
+    let sink = Sink::start();
+    let Some(collector) = Collector::start(&sink) else {
+        return;
+    };
+    let told = tell(&to(collector.port)).await;
+    collector.end();
+    let packed = sink.bodies();
+    let bodies = packed.iter().map(|body| {
+        let mut plain = Vec::new();
+        GzDecoder::new(body.as_slice())
+            .read_to_end(&mut plain)
+            .unwrap();
+        plain
+    });
+    is_one_trace(&told, &bodies.collect::<Vec<_>>());
+}
+
+fn is_one_trace(told: &Told, bodies: &[Vec<u8>]) {
     let requests = bodies
         .iter()
         .map(|body| ExportTraceServiceRequest::decode(body.as_slice()).unwrap());
@@ -124,7 +209,7 @@ async fn a_request_is_one_trace_from_its_caller_over_the_store_to_the_provider()
         "127.0.0.1",
         &id,
     ];
-    for body in &bodies {
+    for body in bodies {
         for secret in secrets {
             assert!(!holds(body, secret), "{secret} is in a trace");
         }
