@@ -63,6 +63,12 @@ impl Reception {
         self.tasks.wait().await;
     }
 
+    /// How many callbacks are being worked on.
+    #[must_use]
+    pub fn in_progress(&self) -> usize {
+        self.tasks.len()
+    }
+
     /// Whether a provider of this name takes callbacks: asked with nothing, so that a body for
     /// nobody is never read.
     fn knows(&self, provider: &str) -> bool {

@@ -106,6 +106,11 @@ impl AuditLog {
         }
     }
 
+    /// How much waits to be written, in bytes.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting.lock().body.len()
+    }
+
     /// What waits, as a page; an entry says how many were lost before it.
     fn draft(&self, writer: &str) -> Option<Draft> {
         let mut waiting = std::mem::take(&mut *self.waiting.lock());

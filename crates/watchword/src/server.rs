@@ -142,6 +142,8 @@ async fn assemble(
     };
     metrics.watch_store(store.stats.clone());
     let audit = Auditing::start(config, &audit_log, &keys, &*entropy).await?;
+    let callbacks = Reception::new(Arc::new(desk));
+    metrics.watch_queues(callbacks.clone(), Arc::clone(&audit_log));
     let steps = Arc::clone(&store.store);
     let steps = WatchedStore::over(steps, system(&config.storage.url), metrics.registry());
     let issuer = config.public_url.clone();
@@ -174,7 +176,7 @@ async fn assemble(
     };
     let serving = Serving {
         verifier,
-        callbacks: Reception::new(Arc::new(desk)),
+        callbacks,
         courier,
         ports,
         accounts,

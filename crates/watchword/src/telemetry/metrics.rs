@@ -1,6 +1,7 @@
 //! Everything that is counted, for Prometheus.
 
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text};
@@ -8,12 +9,16 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use watchword_http::PoolFill;
+use watchword_http::{PoolFill, Reception};
 use watchword_stores::StatsReader;
+
+use crate::audit::AuditLog;
 
 /// The metrics of one server.
 pub(crate) struct Metrics {
     registry: Registry,
+    /// What is called the same in every program.
+    process: Registry,
 }
 
 impl Metrics {
@@ -32,7 +37,10 @@ impl Metrics {
             "When the server started, in seconds since 1970",
             started,
         );
-        Self { registry }
+        let mut process = Registry::default();
+        #[cfg(target_os = "linux")]
+        process.register_collector(Box::new(super::process::ProcessFigures));
+        Self { registry, process }
     }
 
     /// Where more is added.
@@ -90,11 +98,31 @@ impl Metrics {
         self.registry.register_collector(Box::new(Gauges(read)));
     }
 
+    /// Adds what waits beside the requests: callbacks that are being worked on, and entries for the audit log.
+    pub(crate) fn watch_queues(&mut self, reception: Reception, audit_log: Arc<AuditLog>) {
+        let read = move || {
+            [
+                (
+                    "callbacks_in_progress",
+                    "Callbacks of providers whose receipts are on their way to the store",
+                    reception.in_progress(),
+                ),
+                (
+                    "audit_waiting_bytes",
+                    "Entries that wait to be written to the audit log",
+                    audit_log.waiting_bytes(),
+                ),
+            ]
+        };
+        self.registry.register_collector(Box::new(Gauges(read)));
+    }
+
     /// All of it in the text format of OpenMetrics.
     pub(crate) fn encode(&self) -> String {
         let mut page = String::with_capacity(16 * 1024);
         // Writing to a String does not fail.
-        let _ = text::encode(&mut page, &self.registry);
+        let _ = text::encode_registry(&mut page, &self.process)
+            .and_then(|()| text::encode(&mut page, &self.registry));
         page
     }
 }

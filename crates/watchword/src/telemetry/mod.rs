@@ -7,6 +7,8 @@ mod events;
 mod latencies;
 mod logging;
 mod metrics;
+#[cfg(target_os = "linux")]
+mod process;
 mod providers;
 mod requests;
 mod store;

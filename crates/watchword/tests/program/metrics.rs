@@ -264,8 +264,14 @@ async fn every_metric_has_samples_and_is_what_documents_dashboard_and_alerts_say
             words.map(str::to_owned).collect()
         };
         for name in words(cells[1]) {
+            // What every program has bears no prefix.
+            let prefix = if name.starts_with("process_") {
+                ""
+            } else {
+                PREFIX
+            };
             written.insert(
-                format!("{PREFIX}{name}"),
+                format!("{prefix}{name}"),
                 BTreeSet::from_iter(words(cells[2])),
             );
         }
