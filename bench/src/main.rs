@@ -9,6 +9,7 @@
 mod argon2;
 mod bare;
 mod calls;
+mod count;
 mod fastapi;
 mod growth;
 mod idle;
@@ -16,6 +17,7 @@ mod load;
 mod matrix;
 mod overload;
 mod process;
+mod profile;
 mod recipient;
 mod report;
 mod round;
@@ -58,6 +60,8 @@ enum Command {
     Argon2(argon2::Argon2),
     /// The calls of a shared store: from a bare client, through the store, through the product.
     Calls(calls::Calls),
+    /// Instructions and allocations of a turn: the same on a busy machine.
+    Count(count::Count),
     /// Only run the bare server, at this address, until killed.
     Bare {
         /// Where to listen.
@@ -99,6 +103,7 @@ async fn measure(arguments: &Arguments) -> Result<(), Failure> {
     let earlier = common.compare.as_deref().map(Report::read).transpose()?;
     let report = match &arguments.command {
         None | Some(Command::Bare { .. }) => arguments.loads.run(common).await?,
+        Some(Command::Count(count)) => return count.run(common).await,
         Some(Command::Idle(idle)) => idle.run(common).await?,
         Some(Command::Growth(growth)) => growth.run(common).await?,
         Some(Command::Calls(calls)) => calls.run(common).await?,

@@ -34,7 +34,7 @@ pub(crate) struct Product<'a> {
 }
 
 /// Longer than a server needs to read a million verifications on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Server {
     /// Where the API listens, first or second.
@@ -72,8 +72,26 @@ impl Server {
         Self::product_in(TempDir::new()?, product, store).await
     }
 
+    /// The same, run by another program, which is given the binary and its arguments.
+    pub(crate) async fn product_under(
+        program: Command,
+        product: &Product<'_>,
+        store: StoreServer,
+    ) -> Result<Self, Failure> {
+        Self::launch(Some(program), TempDir::new()?, product, store).await
+    }
+
     /// The same with this folder, where a server may have been before.
     pub(crate) async fn product_in(
+        data: TempDir,
+        product: &Product<'_>,
+        store: StoreServer,
+    ) -> Result<Self, Failure> {
+        Self::launch(None, data, product, store).await
+    }
+
+    async fn launch(
+        under: Option<Command>,
         data: TempDir,
         product: &Product<'_>,
         store: StoreServer,
@@ -91,7 +109,14 @@ impl Server {
         settings.push_str(product.settings);
         std::fs::write(data.path().join("bench.toml"), settings)?;
         let log = std::fs::File::create(data.path().join("log"))?;
-        let mut command = Command::new(product.binary.canonicalize()?);
+        let binary = product.binary.canonicalize()?;
+        let mut command = match under {
+            Some(mut program) => {
+                program.arg(binary);
+                program
+            }
+            None => Command::new(binary),
+        };
         command.current_dir(data.path()).arg("dev");
         for bind in ["--bind", "--whatsapp-bind", "--admin-bind"] {
             command.args([bind, "127.0.0.1:0"]);
