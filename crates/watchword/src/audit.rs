@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use watchword_core::audit::{Anchor, AuditStore, Draft, Entry, Link, Page};
+use watchword_core::audit::{Anchor, AuditStore, Draft, Entry, Tail};
 use watchword_core::keys::KeyRing;
 use watchword_core::{Clock, Entropy, Event, Events, StoreError, Subject};
 use watchword_stores::{OpenError, StorageUrl};
@@ -180,7 +180,7 @@ pub(crate) struct Scribe {
     keys: Arc<KeyRing>,
     keep: Duration,
     writer: String,
-    last: Option<Link>,
+    tail: Tail,
     failing: bool,
 }
 
@@ -202,7 +202,7 @@ impl Scribe {
             keys,
             keep,
             writer: format!("server-{:08x}", u32::from_be_bytes(number)),
-            last: None,
+            tail: Tail::default(),
             failing: false,
         })
     }
@@ -255,7 +255,6 @@ impl Scribe {
                     if !std::mem::replace(&mut self.failing, true) {
                         tracing::error!(%error, "the audit log cannot be written; entries wait");
                     }
-                    self.last = None;
                     sleep(PAUSE).await;
                 }
             }
@@ -264,7 +263,7 @@ impl Scribe {
 
     async fn append(&mut self, draft: &Draft) -> Result<(), StoreError> {
         let store = self.shelf.open().await.map_err(StoreError::unavailable)?;
-        append(&*store, draft, &mut self.last, &self.keys).await
+        self.tail.append(&*store, draft, &self.keys).await
     }
 
     async fn remove_old(&mut self) -> Result<(), StoreError> {
@@ -274,31 +273,5 @@ impl Scribe {
             Some(link) => store.remove(Anchor::at(link, &self.keys)).await,
             None => Ok(()),
         }
-    }
-}
-
-/// Puts a page behind the newest one, whoever else does so at the same time. `last` is what was
-/// the newest page when somebody looked.
-///
-/// # Errors
-/// The store's.
-pub(crate) async fn append(
-    store: &dyn AuditStore,
-    draft: &Draft,
-    last: &mut Option<Link>,
-    keys: &KeyRing,
-) -> Result<(), StoreError> {
-    loop {
-        if last.is_none() {
-            *last = store.last().await?;
-        }
-        let page = Page::behind(*last, draft.clone(), keys);
-        let link = page.link;
-        if store.append(page).await? {
-            *last = Some(link);
-            return Ok(());
-        }
-        // Another one was quicker.
-        *last = None;
     }
 }

@@ -109,13 +109,9 @@ async fn assemble(
     stop: &CancellationToken,
 ) -> Result<Assembled, Failure> {
     debug_assert!(config.mode == Mode::Dev || !manner.expose_codes);
-    let Some((newest, leaving)) = config.secret_keys.split_first() else {
+    let Some(keys) = config.key_ring() else {
         return Err(Failure::refused("secret_key: is missing"));
     };
-    let mut keys = KeyRing::new(newest, leaving);
-    if let Some(next) = &config.next_secret_key {
-        keys = keys.expecting(next);
-    }
     let keys = Arc::new(keys);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use watchword_core::audit::{AuditStore, Chain, Draft, Entry, Link, Page};
+use watchword_core::audit::{AuditStore, Chain, Draft, Entry, Link, Page, Tail};
 use watchword_core::keys::{KeyRing, SecretKey};
 use watchword_core::{ApiKeyId, Clock as _, StoreError, Subject};
 use watchword_stores::StorageUrl;
 
 use super::dev::{DATABASE, KEY_FILE};
 use super::{given_to_serve, runtime};
-use crate::audit::{Shelf, append};
+use crate::audit::Shelf;
 use crate::cli::{AuditCommand, KeyStore};
 use crate::config::{audit_place, read_private};
 use crate::failure::Failure;
@@ -57,7 +57,8 @@ pub(super) async fn note_api_key(store: &KeyStore, event: &'static str, key: &Ap
             entries: 1,
             body,
         };
-        let written = append(&*place.store, &draft, &mut None, &place.keys).await;
+        let mut tail = Tail::default();
+        let written = tail.append(&*place.store, &draft, &place.keys).await;
         written.map_err(|error| told(&error))
     };
     if let Err(failure) = noted.await {
@@ -95,15 +96,11 @@ impl Place {
         }
         let given = given_to_serve(store.file.config.as_deref())?;
         let (keys, storage, settings) = audit_place(&given)?;
-        let Some((newest, leaving)) = keys.split_first() else {
-            return Err(Failure::refused("secret_key: is missing"));
-        };
         let Some(mut shelf) = Shelf::of(&settings, &storage) else {
             return Ok(None);
         };
         let store = shelf.open().await;
         let store = store.map_err(|error| Failure::from_error(&error))?;
-        let keys = KeyRing::new(newest, leaving);
         Ok(Some(Self { store, keys }))
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
-use watchword_core::keys::SecretKey;
+use watchword_core::keys::{KeyRing, SecretKey};
 use watchword_core::routing::Route;
 use watchword_core::{
     AppId, Channel, NumberRules, Policy, PolicyPatch, Region, TemplateSettings, Templates,
@@ -181,6 +181,23 @@ pub(crate) fn secret_keys(given: &Given) -> Result<Vec<SecretKey>, Vec<Fault>> {
 pub(crate) fn accounts_url(given: &Given) -> Option<StorageUrl> {
     let text = given.root.find("storage.accounts_url")?.as_text()?;
     StorageUrl::parse(text).ok()
+}
+
+/// The ring of these keys; nothing without a key.
+fn ring(keys: &[SecretKey], next: Option<&SecretKey>) -> Option<KeyRing> {
+    let (newest, leaving) = keys.split_first()?;
+    let ring = KeyRing::new(newest, leaving);
+    Some(match next {
+        Some(next) => ring.expecting(next),
+        None => ring,
+    })
+}
+
+impl Config {
+    /// Its keys as a ring; nothing in dev mode that has made none yet.
+    pub(crate) fn key_ring(&self) -> Option<KeyRing> {
+        ring(&self.secret_keys, self.next_secret_key.as_ref())
+    }
 }
 
 struct Settling<'a> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::server::{Caller, Said, Server, another, call, folder};
+use crate::server::{Caller, Said, Server, another, call, configure, folder, keygen};
 
 const NUMBER: &str = "+12025550123";
 
@@ -164,4 +164,38 @@ async fn entries_that_were_written_outlive_a_kill() {
         verified.out,
         verified.err
     );
+}
+
+/// Seen to fail where only the keys in use are asked.
+#[tokio::test]
+async fn pages_under_a_key_that_other_nodes_use_already_are_in_order() {
+    let folder = folder();
+    let more = "[channels]\nsms = [\"hook\"]\n[providers.hook]\nkind = \"webhook\"\n\
+                url = \"http://127.0.0.1:9/in\"\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n";
+    let old = configure(folder.path(), more);
+    let file = folder.path().join("watchword.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let new = keygen(folder.path());
+    let say = |keys: &str| {
+        let first = format!("secret_key = \"{old}\"");
+        assert!(text.starts_with(&first));
+        std::fs::write(&file, text.replacen(&first, keys, 1)).unwrap();
+    };
+    let verify = || {
+        call(
+            folder.path(),
+            &["audit", "verify", "--config", "watchword.toml"],
+        )
+    };
+    say(&format!("secret_keys = [\"{new}\", \"{old}\"]"));
+    assert!(Server::serve(folder.path()).stop().success());
+    say(&format!(
+        "secret_key = \"{old}\"\nnext_secret_key = \"{new}\""
+    ));
+    let verified = verify();
+    assert_eq!(verified.code, 0, "{}", verified.err);
+    assert!(verified.out.starts_with("the audit log is in order"));
+    say(&format!("secret_key = \"{old}\""));
+    let unknown = verify();
+    assert_eq!(unknown.code, 1, "{}", unknown.out);
 }

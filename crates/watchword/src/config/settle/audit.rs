@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use watchword_core::keys::SecretKey;
+use watchword_core::keys::KeyRing;
 use watchword_core::span;
 use watchword_stores::StorageUrl;
 
-use super::{Given as Tree, Mode, Settling};
+use super::{Given as Tree, Mode, Settling, ring};
 use crate::config::fault::Fault;
 
 /// How security events are recorded.
@@ -90,18 +90,18 @@ impl Settling<'_> {
 /// What is wrong with them.
 pub(crate) fn audit_place(
     given: &Tree,
-) -> Result<(Vec<SecretKey>, StorageUrl, AuditSettings), Vec<Fault>> {
+) -> Result<(KeyRing, StorageUrl, AuditSettings), Vec<Fault>> {
     let mut settling = Settling {
         root: &given.root,
         mode: Mode::Serve,
         faults: Vec::new(),
     };
-    let keys = settling.secret_keys();
+    let (keys, next) = (settling.secret_keys(), settling.next_secret_key());
     let (storage, accounts) = (settling.storage(), settling.accounts());
     let settings = settling.audit(&storage.url, accounts.url.as_ref());
-    if settling.faults.is_empty() {
-        Ok((keys, storage.url, settings))
-    } else {
-        Err(settling.faults)
+    // Without a key there is a fault.
+    match ring(&keys, next.as_ref()) {
+        Some(ring) if settling.faults.is_empty() => Ok((ring, storage.url, settings)),
+        _ => Err(settling.faults),
     }
 }
