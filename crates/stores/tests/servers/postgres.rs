@@ -380,10 +380,10 @@ impl Server {
         said(self.psql(database).args(["-c", text]))
     }
 
-    /// All that is in one of its databases, as SQL.
-    pub(crate) fn dump(&self, database: &str) -> String {
+    /// What is in one of its databases, as SQL.
+    pub(crate) fn dump(&self, database: &str, options: &[&str]) -> String {
         let mut dump = self.installed.program("pg_dump");
-        dump.arg("-h").arg(self.folder.path());
+        dump.args(options).arg("-h").arg(self.folder.path());
         said(dump.args(["-p", &self.port.to_string(), "-U", OWNER, database]))
     }
 }

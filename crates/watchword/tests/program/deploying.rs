@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::server::{Said, folder, keygen, program, run};
+use crate::server::{Said, call, configure, folder, keygen, program, run};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -130,6 +130,46 @@ fn each_secret_that_a_configuration_names_is_mounted() {
         let name = path.strip_prefix("/run/secrets/watchword/").unwrap();
         let key = format!("  {name}: ");
         assert!(example.lines().any(|line| line.starts_with(&key)), "{name}");
+    }
+}
+
+/// A server that is told to stop is busy for the delay, and as long as the drain may take; whoever runs it
+/// must not kill it before.
+#[test]
+fn whoever_runs_it_waits_longer_than_it_takes_to_stop() {
+    let folder = folder();
+    let mail = "[channels]\nemail = [\"mail\"]\n[providers.mail]\nkind = \"smtp\"\n\
+                url = \"smtp://127.0.0.1:9\"\nfrom = \"otp@example.com\"\n";
+    configure(folder.path(), mail);
+    let shown = call(
+        folder.path(),
+        &["config", "show", "--config", "watchword.toml"],
+    );
+    let seconds = |name: &str| -> u64 {
+        let line = shown.out.lines().find(|line| line.starts_with(name));
+        let value = line.unwrap().split('"').nth(1).unwrap();
+        watchword_core::span::parse(value).unwrap().as_secs()
+    };
+    let takes = seconds("http.shutdown_delay") + seconds("http.drain_timeout");
+    for (file, setting) in [
+        ("deploy/systemd/watchword.service", "TimeoutStopSec="),
+        (
+            "deploy/kubernetes/deployment.yaml",
+            "terminationGracePeriodSeconds: ",
+        ),
+        ("compose.yaml", "stop_grace_period: "),
+        ("compose.prod.yaml", "stop_grace_period: "),
+    ] {
+        let text = text(file);
+        let mut waits = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(setting))
+            .peekable();
+        assert!(waits.peek().is_some(), "{file} says no {setting}");
+        for wait in waits {
+            let wait: u64 = wait.trim_end_matches('s').parse().unwrap();
+            assert!(wait > takes + 5, "{file}: {wait} s, and it takes {takes} s");
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod kept;
 mod moving;
 mod partition;
 mod restart;
+mod restoring;
 mod rotation;
 mod sharing;
 mod stand_in;
