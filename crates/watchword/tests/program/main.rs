@@ -34,6 +34,7 @@ mod recipients;
 #[path = "../../../stores/tests/servers/redis.rs"]
 mod redis;
 mod refusals;
+mod runbooks;
 mod server;
 mod shutdown;
 mod surfaces;
