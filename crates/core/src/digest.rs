@@ -85,10 +85,32 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// One that no code has: to find a code for it would be to invert HMAC.
+    #[must_use]
+    pub const fn of_nobody() -> Self {
+        Self {
+            key: KeyId::from_bytes([0; 4]),
+            mac: [0; 32],
+        }
+    }
+
     /// The bytes of the MAC, for a store that restates [`CodeDigest::bind`] in its own language.
     #[must_use]
     pub const fn mac(&self) -> &[u8; 32] {
         &self.mac
+    }
+
+    /// What may travel to a store that binds by a hash of its own: 160 bits that are good for the
+    /// recipients whose indexes, and for the verifications whose handles, begin with `place`.
+    ///
+    /// A code has one MAC wherever it is sent, so whoever heard what is said to a store for long
+    /// enough would know those of many codes. Of this they would have to hear it for each place.
+    #[must_use]
+    pub fn at_place(&self, place: [u8; 4]) -> [u8; 20] {
+        let hash = Sha256::new().chain_update(place).chain_update(self.mac);
+        let mut short = [0; 20];
+        short.copy_from_slice(&hash.finalize()[..20]);
+        short
     }
 }
 
@@ -253,6 +275,18 @@ mod tests {
             let changed = CodeDigest::from_parts(key, changed);
             assert!(!changed.matches(&right, row.context()), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn what_travels_of_a_code_is_another_for_each_code_key_and_place() {
+        let at = |code, seed, place| candidates("default", "17", code, seed)[0].at_place(place);
+        let said = at("402718", 1, [1, 2, 3, 4]);
+        assert_eq!(said, at("402718", 1, [1, 2, 3, 4]));
+        assert_ne!(said, at("402718", 1, [1, 2, 3, 5]), "place");
+        assert_ne!(said, at("402719", 1, [1, 2, 3, 4]), "code");
+        assert_ne!(said, at("402718", 2, [1, 2, 3, 4]), "key");
+        let (_, digest) = bound();
+        assert_ne!(said[..], digest.parts().1[..20]);
     }
 
     #[test]

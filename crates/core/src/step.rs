@@ -87,6 +87,8 @@ pub struct StartStep {
     pub channel: Channel,
     /// What is kept of its code.
     pub digest: CodeDigest,
+    /// What the digest was made of, for a store that keeps a form of its own beside it.
+    pub candidate: Candidate,
     /// Guesses that its code bears.
     pub max_attempts: u32,
     /// How long its code lives.
@@ -136,6 +138,8 @@ pub struct ResendStep {
     pub channel: Channel,
     /// What is kept of the fresh code.
     pub digest: CodeDigest,
+    /// What the digest was made of, for a store that keeps a form of its own beside it.
+    pub candidate: Candidate,
     /// Guesses that the fresh code bears: the send that bought it paid for them.
     pub max_attempts: u32,
     /// How long the fresh code lives.

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use watchword_core::fakes::{self, SetClock};
 use watchword_core::{
-    AppId, Channel, Clock, Delivery, DeliveryId, DeliveryStatus, Details, Email, Entropy,
-    EntropyError, Note, Purpose, Recipient, RecipientIndex, SendTerms, StartStep, Store,
+    AppId, Candidate, Channel, Clock, Delivery, DeliveryId, DeliveryStatus, Details, Email,
+    Entropy, EntropyError, Note, Purpose, Recipient, RecipientIndex, SendTerms, StartStep, Store,
     VerificationId, WhenPending,
 };
 use watchword_stores::{OpenOptions, Opened, StorageUrl, open};
@@ -122,6 +122,7 @@ async fn one(store: &dyn Store, entropy: &Counter, now: watchword_core::Timestam
         recipient,
         channel: Channel::Email,
         digest: draft.digest,
+        candidate: Candidate::of_nobody(),
         purpose: Purpose::default(),
         max_attempts: 5,
         ttl: Duration::from_secs(300),

@@ -123,6 +123,7 @@ fn start_step(entropy: &dyn Entropy, keys: &watchword_core::keys::KeyRing) -> St
         recipient,
         channel: Channel::Sms,
         digest: CodeDigest::bind(&candidate, place),
+        candidate,
         purpose,
         max_attempts: 5,
         ttl: Duration::from_secs(300),

@@ -39,7 +39,7 @@ fn start_with<J: Journal>(
 #[cfg(test)]
 mod tests {
     use watchword_core::fakes::{self, SetClock};
-    use watchword_core::{SendTerms, StartStep, Store, WhenPending};
+    use watchword_core::{Candidate, SendTerms, StartStep, Store, WhenPending};
 
     use super::*;
 
@@ -57,6 +57,7 @@ mod tests {
             purpose: draft.purpose,
             channel: draft.channel,
             digest: draft.digest,
+            candidate: Candidate::of_nobody(),
             max_attempts: 5,
             ttl: Duration::from_mins(5),
             details: draft.details,

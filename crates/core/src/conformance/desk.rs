@@ -13,7 +13,7 @@ use crate::channel::Channel;
 use crate::clock::Timestamp;
 use crate::code::Code;
 use crate::delivery::{Delivery, DeliveryId, DeliveryStatus};
-use crate::digest::{CodeContext, CodeDigest, RecipientIndex, SourceIndex};
+use crate::digest::{Candidate, CodeContext, CodeDigest, RecipientIndex, SourceIndex};
 use crate::fakes::{self, SeededEntropy};
 use crate::id::VerificationId;
 use crate::keys::{KeyRing, Sealed};
@@ -150,7 +150,7 @@ impl<S: Opened> Desk<S> {
             .source_index("native", &format!("198.51.100.{who}"))
     }
 
-    fn digest(&self, order: &Order, id: VerificationId) -> CodeDigest {
+    fn minted(&self, order: &Order, id: VerificationId) -> (CodeDigest, Candidate) {
         let code = Code::parse(order.code).expect("promises use valid codes");
         let binding = BindingDigest::of_json(order.binding).expect("valid JSON");
         let candidate = self.keys.candidate(&order.app, &binding, &code);
@@ -160,7 +160,7 @@ impl<S: Opened> Desk<S> {
             channel: order.channel,
             purpose: &order.purpose(),
         };
-        CodeDigest::bind(&candidate, place)
+        (CodeDigest::bind(&candidate, place), candidate)
     }
 
     fn terms(&self, order: &Order) -> SendTerms {
@@ -180,13 +180,15 @@ impl<S: Opened> Desk<S> {
     pub(super) fn start_step(&self, order: &Order) -> StartStep {
         let recipient = self.index(order);
         let id = VerificationId::generate(&recipient, &self.entropy).expect("seeded");
+        let (digest, candidate) = self.minted(order, id);
         StartStep {
             id,
             app: order.app.clone(),
             recipient,
             purpose: order.purpose(),
             channel: order.channel,
-            digest: self.digest(order, id),
+            digest,
+            candidate,
             max_attempts: order.attempts,
             ttl: order.ttl,
             details: Sealed::from_bytes(b"sealed elsewhere"),
@@ -230,11 +232,13 @@ impl<S: Opened> Desk<S> {
         order: &Order,
         now: Timestamp,
     ) -> ResendOutcome {
+        let (digest, candidate) = self.minted(order, id);
         let step = ResendStep {
             id,
             app: order.app.clone(),
             channel: order.channel,
-            digest: self.digest(order, id),
+            digest,
+            candidate,
             max_attempts: order.attempts,
             ttl: order.ttl,
             details: Sealed::from_bytes(b"sealed again"),

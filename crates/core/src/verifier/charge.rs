@@ -81,7 +81,7 @@ impl Verifier {
             channel,
             purpose: &purpose,
         };
-        let digest = self.mint(app, &mut details, place)?.digest;
+        let minted = self.mint(app, &mut details, place)?;
         let index = keys.source_index(source.surface, &source.address);
         Ok(StartStep {
             id,
@@ -89,7 +89,8 @@ impl Verifier {
             recipient,
             purpose: purpose.clone(),
             channel,
-            digest,
+            digest: minted.digest,
+            candidate: minted.candidate,
             max_attempts: details.max_attempts,
             ttl: details.ttl,
             details: details.seal(id, keys, entropy)?,

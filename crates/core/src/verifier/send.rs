@@ -10,7 +10,7 @@ use crate::channel::Channel;
 use crate::clock::Timestamp;
 use crate::code::Code;
 use crate::details::Details;
-use crate::digest::{CodeContext, CodeDigest, RecipientIndex, SourceIndex};
+use crate::digest::{Candidate, CodeContext, CodeDigest, RecipientIndex, SourceIndex};
 use crate::entropy::draw;
 use crate::event::{Event, SendRefusal, Subject};
 use crate::id::VerificationId;
@@ -73,6 +73,7 @@ pub enum SendError {
 pub(super) struct Minted {
     pub(super) code: Code,
     pub(super) digest: CodeDigest,
+    pub(super) candidate: Candidate,
 }
 
 impl Verifier {
@@ -128,6 +129,7 @@ impl Verifier {
             purpose: request.purpose,
             channel,
             digest: minted.digest,
+            candidate: minted.candidate,
             max_attempts: details.max_attempts,
             ttl: details.ttl,
             details: details
@@ -204,6 +206,7 @@ impl Verifier {
             app: request.app,
             channel,
             digest: minted.digest,
+            candidate: minted.candidate,
             max_attempts: details.max_attempts,
             ttl: details.ttl,
             details: details
@@ -283,7 +286,11 @@ impl Verifier {
         // Kept, sealed, only where another channel may have to carry the same code later.
         let another = details.to.is_some() && details.channels.len() > 1;
         details.code = another.then(|| code.clone());
-        Ok(Minted { code, digest })
+        Ok(Minted {
+            code,
+            digest,
+            candidate,
+        })
     }
 
     fn send_terms(&self, terms: &Terms, has_recipient: bool) -> SendTerms {

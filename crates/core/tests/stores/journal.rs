@@ -74,6 +74,7 @@ fn step(recipient: [u8; 16], addressed: bool) -> StartStep {
     StartStep {
         id,
         digest: CodeDigest::bind(&candidate, place),
+        candidate,
         app,
         recipient,
         channel: Channel::Sms,

@@ -100,6 +100,7 @@ pub fn flow(number: u64) -> Flow {
             recipient,
             channel,
             digest: CodeDigest::bind(&candidates[0], place),
+            candidate: candidates[0].clone(),
             purpose,
             max_attempts: 5,
             ttl: Duration::from_mins(5),

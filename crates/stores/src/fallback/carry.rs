@@ -12,9 +12,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use watchword_core::keys::{KeyId, Sealed};
 use watchword_core::memory::{CountedRecipient, Journal, SHARDS};
 use watchword_core::{
-    AppId, Channel, CheckStep, CheckTarget, CodeDigest, FailureBudget, LONGEST_WINDOW, Purpose,
-    RecipientIndex, SendTerms, SourceCharge, SourceIndex, StartOutcome, StartStep, StoreError,
-    Timestamp, VerificationId, WhenPending, Withdrawal,
+    AppId, Candidate, Channel, CheckStep, CheckTarget, CodeDigest, FailureBudget, LONGEST_WINDOW,
+    Purpose, RecipientIndex, SendTerms, SourceCharge, SourceIndex, StartOutcome, StartStep,
+    StoreError, Timestamp, VerificationId, WhenPending, Withdrawal,
 };
 
 use super::Shared;
@@ -55,6 +55,7 @@ pub(super) fn blank(recipient: RecipientIndex, purpose: Purpose, terms: SendTerm
         channel: Channel::Sms,
         // The digest of no code: to find one would be to invert SHA-256.
         digest: CodeDigest::from_parts(KeyId::from_bytes([0; 4]), [0; 32]),
+        candidate: Candidate::of_nobody(),
         max_attempts: 1,
         ttl: Duration::from_secs(1),
         details: Sealed::from_bytes(&[]),

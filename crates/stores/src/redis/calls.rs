@@ -1,13 +1,14 @@
 //! The calls of the steps.
 
 use watchword_core::{
-    CheckStep, CheckTarget, CodeDigest, Note, RecipientIndex, ResendStep, SendTerms, SourceCharge,
-    StartStep, Timestamp, VerificationId, WhenPending,
+    CheckStep, CheckTarget, Note, RecipientIndex, ResendStep, SendTerms, SourceCharge, StartStep,
+    Timestamp, VerificationId, WhenPending,
 };
 
+use super::bound::{Bound, short_digest};
 use super::call::{Call, Names, Time};
-use super::places::Place;
-use super::row::{body, code, deliveries, sized_purpose};
+use super::place::{prefix_of, target_prefix};
+use super::row::{app_name, body, code, deliveries, sized_purpose};
 use super::script::{self, Script};
 
 /// Makes calls: for one namespace, and under one clock.
@@ -53,6 +54,8 @@ impl Calls {
     pub(super) fn start(&self, step: &StartStep, now: Timestamp) -> Call {
         let terms = &step.terms;
         let sent = code(step.channel, &step.digest, &step.details);
+        let mut body = body(&step.purpose, &step.app, &sent);
+        body.extend(short_digest(step, &body[..=body.len() - sent.len()]));
         self.of_recipient(&script::START, step.recipient, now)
             .key(self.names.failures(step.recipient))
             .rest_of(step.id.as_bytes())
@@ -60,7 +63,7 @@ impl Calls {
             .byte((step.when_pending == WhenPending::Refuse).into())
             .barred(&terms.recipient, terms.failures)
             .terms(step.max_attempts, terms, step.ttl)
-            .text(body(&step.purpose, &step.app, &sent))
+            .text(body)
     }
 
     pub(super) fn resend(&self, step: &ResendStep, now: Timestamp) -> Call {
@@ -69,12 +72,12 @@ impl Calls {
             .barred(&terms.recipient, terms.failures)
             .terms(step.max_attempts, terms, step.ttl)
             .text(code(step.channel, &step.digest, &step.details))
-            .text("")
-            .text(step.app.as_str())
+            .text(step.candidate.at_place(prefix_of(step.id)))
+            .text(app_name(&step.app))
     }
 
-    /// A check whose digests are joined for `place`; without one, only to be told which it is.
-    pub(super) fn check(&self, step: &CheckStep, place: Option<&Place>, now: Timestamp) -> Call {
+    /// A check. Where the server told before what the digest binds, the digests for that come along.
+    pub(super) fn check(&self, step: &CheckStep, bound: Option<&Bound>, now: Timestamp) -> Call {
         let (call, purpose) = match &step.target {
             CheckTarget::Id(id) => (self.of_verification(&script::CHECK, *id, now), Vec::new()),
             CheckTarget::Recipient(recipient, purpose) => (
@@ -82,25 +85,23 @@ impl Calls {
                 sized_purpose(purpose),
             ),
         };
-        let mut joined = Vec::with_capacity(36 * step.candidates.len());
-        for (candidate, place) in step
-            .candidates
-            .iter()
-            .filter_map(|each| Some((each, place?)))
-        {
-            let digest = CodeDigest::bind(candidate, place.context());
-            let (key, hash) = digest.parts();
-            joined.extend(key.to_bytes());
-            joined.extend(hash);
-        }
+        let prefix = target_prefix(&step.target);
+        let candidates = step.candidates.iter().flat_map(|candidate| {
+            let key = candidate.key.to_bytes();
+            key.into_iter().chain(candidate.at_place(prefix))
+        });
         let budget = step.failures.unwrap_or_default();
-        call.barred(&[], Some(budget))
+        let call = call
+            .barred(&[], Some(budget))
             .budget(Some(budget))
             .four(budget.in_a_row)
             .text(purpose)
-            .text(place.map(Place::bytes).unwrap_or_default())
-            .text(step.app.as_str())
-            .text(joined)
+            .text(candidates.collect::<Vec<u8>>())
+            .text(app_name(&step.app));
+        match bound {
+            Some(bound) => call.text(&bound.told).text(bound.digests(&step.candidates)),
+            None => call,
+        }
     }
 
     pub(super) fn note(&self, id: VerificationId, note: &Note, now: Timestamp) -> Call {

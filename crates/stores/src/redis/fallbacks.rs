@@ -12,11 +12,12 @@ use uuid::Uuid;
 use watchword_core::{DeliveryId, MessageKey, Note, StoreError, Timestamp, Turn, VerificationId};
 
 use super::call::DUE_SETS;
+use super::place::prefix_of;
 use super::reply::{Parts, bytes, integer, list};
 use super::row::Told;
 use super::script;
 use super::servers::Unreadable;
-use super::store::{RedisStore, place_of};
+use super::store::RedisStore;
 
 /// How long an entry is kept whose row does not know of it: the row may be on its way.
 const STRAY: Duration = Duration::from_mins(1);
@@ -36,7 +37,7 @@ fn noted(mut told: Told<'_>, id: VerificationId) -> Option<Noted> {
         None => None,
         Some(next) => Some(Turn {
             next: u8::try_from(next).ok()?,
-            verification: Box::new(told.verification(place_of(id))?),
+            verification: Box::new(told.verification(prefix_of(id))?),
         }),
     };
     Some(Noted {
@@ -172,7 +173,7 @@ impl RedisStore {
         }
         let read = || {
             let (due, next) = (told.moment()?, told.two()?.checked_sub(1)?);
-            let row = told.verification(place_of(id))?;
+            let row = told.verification(prefix_of(id))?;
             Some((due, u8::try_from(next).ok()?, row))
         };
         let (due, next, row) = read().ok_or_else(Unreadable::error)?;

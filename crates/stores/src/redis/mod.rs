@@ -6,6 +6,7 @@
 //! whether it is still there.
 
 mod api_keys;
+mod bound;
 mod call;
 mod calls;
 mod fallbacks;
@@ -15,7 +16,6 @@ mod marks;
 mod moving;
 mod no_accounts;
 mod place;
-mod places;
 mod pulse;
 mod recipients;
 mod refused;
@@ -146,7 +146,6 @@ mod bare {
     use super::Time;
     use super::call::Names;
     use super::calls::Calls;
-    use super::places::Place;
     use super::script::{self, Script};
     use crate::bare::Flow;
 
@@ -164,13 +163,12 @@ mod bare {
         let (start, time) = (&flow.start, Time::Server);
         let names = Names::new("ww");
         let calls = Calls { names, time };
-        let place = Place::from(start);
         let charge = start.terms.source.as_ref();
         let charge = charge.map(|charge| calls.charge(charge, &start.terms, now));
         let rest = [
             calls.start(start, now),
             calls.note(start.id, &flow.note, now),
-            calls.check(&flow.check, Some(&place), now),
+            calls.check(&flow.check, None, now),
         ];
         let all = charge.into_iter().chain(rest);
         let wire = |script: &Script, keys: &[Vec<u8>], arguments: &[Vec<u8>]| {

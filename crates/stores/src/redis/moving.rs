@@ -20,7 +20,7 @@ use watchword_core::{
 
 use super::call::{Call, Time};
 use super::keys::Key;
-use super::place::{self, Place, Prefix};
+use super::place::{self, Place, Prefix, first_four, prefix_of};
 use super::reply::{Parts, bytes};
 use super::scan::Scan;
 use super::script;
@@ -293,22 +293,18 @@ fn answer(parts: &mut Parts) -> Option<ReplayEntry> {
 
 /// The place of a row that has one.
 fn prefix(row: &Row) -> Result<Option<Prefix>, StoreError> {
-    let of = |bytes: &[u8; 16]| {
-        let [a, b, c, d, ..] = *bytes;
-        [a, b, c, d]
-    };
     let (own, handles): (Prefix, Vec<VerificationId>) = match row {
-        Row::Verification(row) => (of(row.recipient.as_bytes()), vec![row.id]),
+        Row::Verification(row) => (first_four(row.recipient.as_bytes()), vec![row.id]),
         Row::Recipient(row) => {
             let slots = row.ledger.slots.iter();
             (
-                of(row.index.as_bytes()),
+                first_four(row.index.as_bytes()),
                 slots.map(|slot| slot.id).collect(),
             )
         }
         _ => return Ok(None),
     };
-    if handles.iter().any(|id| of(id.as_bytes()) != own) {
+    if handles.iter().any(|id| prefix_of(*id) != own) {
         return Err(StoreError::unavailable(
             "a handle does not lead to the place of its recipient: an earlier release made it; \
              copy again when its code has died",

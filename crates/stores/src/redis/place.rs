@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use watchword_core::{
-    AppId, Channel, CodeDigest, RETENTION, RecipientIndex, RecipientLedger, SlidingLog, Slot,
-    Status, Timestamp, Verification, keys,
+    AppId, Channel, CheckTarget, CodeDigest, RETENTION, RecipientIndex, RecipientLedger,
+    SlidingLog, Slot, Status, Timestamp, Verification, VerificationId, keys,
 };
 
-use super::row::{Told, body, code, deliveries, status_number};
+use super::row::{Short, Told, UNKNOWN, body, code, deliveries, status_number};
 
 /// What is before the sends of a record, and before the body of a row.
 const RECORD_SIZE: usize = 23;
@@ -24,6 +24,23 @@ const NEWEST: u8 = 2;
 
 /// The bytes that a recipient's index shares with the handles of its verifications.
 pub(super) type Prefix = [u8; 4];
+
+pub(super) fn first_four(bytes: &[u8; 16]) -> Prefix {
+    [bytes[0], bytes[1], bytes[2], bytes[3]]
+}
+
+/// What a handle and the index of its recipient begin with.
+pub(super) fn prefix_of(id: VerificationId) -> Prefix {
+    first_four(id.as_bytes())
+}
+
+/// The same of what is checked.
+pub(super) fn target_prefix(target: &CheckTarget) -> Prefix {
+    match target {
+        CheckTarget::Id(id) => prefix_of(*id),
+        CheckTarget::Recipient(recipient, _) => first_four(recipient.as_bytes()),
+    }
+}
 
 /// All that is kept under one key.
 #[derive(Default)]
@@ -43,6 +60,8 @@ pub(super) struct Record {
 /// when it is remembered as that.
 pub(super) struct Kept {
     pub(super) verification: Verification,
+    /// What a check compares, if its code was known when the row was written.
+    pub(super) short: Short,
     pub(super) newest: Option<(Option<Timestamp>, Timestamp)>,
 }
 
@@ -150,8 +169,10 @@ impl Record {
         while at < bytes.len() {
             let row = bytes.get(at..at + size(bytes, at)?)?;
             let told = [&recipient[4..], row].concat();
+            let (verification, short) = Told::bare(&told).row(prefix)?;
             record.rows.push(Kept {
-                verification: Told::bare(&told).verification(prefix)?,
+                verification,
+                short,
                 newest: match *row.get(15)? {
                     NEWEST => Some((moment(six(row, 45)?), Timestamp::from_millis(six(row, 51)?))),
                     _ => None,
@@ -190,6 +211,7 @@ impl Record {
             Some(known) => known.verification = verification,
             None => self.rows.push(Kept {
                 verification,
+                short: UNKNOWN,
                 newest: None,
             }),
         }
@@ -221,6 +243,7 @@ impl Record {
             let at = known.unwrap_or_else(|| {
                 self.rows.push(Kept {
                     verification: past(self.recipient, slot),
+                    short: UNKNOWN,
                     newest: None,
                 });
                 self.rows.len() - 1
@@ -256,11 +279,9 @@ pub(super) fn past(recipient: RecipientIndex, slot: &Slot) -> Verification {
 impl Kept {
     fn write(&self, bytes: &mut Vec<u8>) {
         let row = &self.verification;
-        let body = body(
-            &row.purpose,
-            &row.app,
-            &code(row.channel, &row.digest, &row.details),
-        );
+        let sent = code(row.channel, &row.digest, &row.details);
+        let mut body = body(&row.purpose, &row.app, &sent);
+        body.extend(self.short);
         let deliveries = deliveries(&row.deliveries);
         put_size(bytes, HEAD_SIZE + body.len() + deliveries.len());
         bytes.extend(&row.id.as_bytes()[4..]);

@@ -6,11 +6,11 @@
 use watchword_core::{RecipientIndex, Remembered, StoreError, Timestamp};
 
 use super::call::Call;
-use super::place::{Place, past};
-use super::row::Told;
+use super::place::{Place, first_four, past};
+use super::row::{Told, UNKNOWN};
 use super::script;
 use super::servers::Unreadable;
-use super::store::{RedisStore, first_four};
+use super::store::RedisStore;
 
 /// How often a place is read that others change meanwhile.
 const TRIES: usize = 20;
@@ -78,7 +78,7 @@ fn erase(place: &mut Place, index: RecipientIndex, now: Timestamp) -> Option<u64
     record.rows.retain(|row| row.newest.is_some());
     let slots = record.slots();
     for (row, slot) in record.rows.iter_mut().zip(&slots) {
-        row.verification = past(index, slot);
+        (row.verification, row.short) = (past(index, slot), UNKNOWN);
     }
     Some(erased)
 }

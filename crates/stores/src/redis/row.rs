@@ -46,10 +46,28 @@ pub(super) fn status_number(status: Status) -> u8 {
     number_of(&STATUSES, &status)
 }
 
+/// What apps and purposes are called that nobody named. As most are, rows and calls leave it out.
+const UNNAMED: &str = "default";
+
+/// The name of an app or a purpose, as rows and calls have it.
+fn kept(name: &str) -> &str {
+    if name == UNNAMED { "" } else { name }
+}
+
+/// The name that rows and calls have so.
+fn told(name: &str) -> &str {
+    if name.is_empty() { UNNAMED } else { name }
+}
+
+/// The name of an app, as the steps compare it.
+pub(super) fn app_name(app: &AppId) -> &str {
+    kept(app.as_str())
+}
+
 /// A purpose behind its size.
 pub(super) fn sized_purpose(purpose: &Purpose) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(2 + purpose.as_str().len());
-    push_text(&mut bytes, purpose.as_str());
+    push_text(&mut bytes, kept(purpose.as_str()));
     bytes
 }
 
@@ -66,11 +84,17 @@ fn push_name(bytes: &mut Vec<u8>, name: &str) {
     bytes.extend_from_slice(name.as_bytes());
 }
 
-/// The body of a row: what it does not share with other steps.
+/// The short digest of a code, which a script makes and compares: see `lua/place.lua`.
+pub(super) type Short = [u8; 16];
+
+/// That of a code that nobody knew when its row was written.
+pub(super) const UNKNOWN: Short = [0; 16];
+
+/// The body of a row, but for its short digest: what it does not share with other steps.
 pub(super) fn body(purpose: &Purpose, app: &AppId, code: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(code.len() + 32);
-    push_text(&mut bytes, purpose.as_str());
-    push_name(&mut bytes, app.as_str());
+    push_text(&mut bytes, kept(purpose.as_str()));
+    push_name(&mut bytes, app_name(app));
     bytes.extend_from_slice(code);
     bytes
 }
@@ -132,6 +156,11 @@ impl<'a> Told<'a> {
         })
     }
 
+    /// What is left.
+    pub(super) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     fn take(&mut self, size: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(size)?;
         self.rest = rest;
@@ -184,19 +213,15 @@ impl<'a> Told<'a> {
         Channel::ALL.get(usize::from(self.byte()?)).copied()
     }
 
-    /// What is left, as a text.
-    pub(super) fn text(self) -> Option<&'a str> {
-        str::from_utf8(self.rest).ok()
-    }
-
-    fn name(&mut self) -> Option<&'a str> {
+    pub(super) fn name(&mut self) -> Option<&'a str> {
         let size = self.byte()?;
         str::from_utf8(self.take(size.into())?).ok()
     }
 
-    fn long_text(&mut self) -> Option<&'a str> {
+    pub(super) fn purpose(&mut self) -> Option<Purpose> {
         let size = self.two()?;
-        str::from_utf8(self.take(size.into())?).ok()
+        let name = str::from_utf8(self.take(size.into())?).ok()?;
+        Purpose::parse(told(name)).ok()
     }
 
     /// A text whose size is one more than it is; of none, it is 0.
@@ -218,7 +243,12 @@ impl<'a> Told<'a> {
 
     /// A verification, in the place that the key says: the rest of the recipient's index, and the
     /// row.
-    pub(super) fn verification(mut self, place: [u8; 4]) -> Option<Verification> {
+    pub(super) fn verification(self, place: [u8; 4]) -> Option<Verification> {
+        self.row(place).map(|(verification, _)| verification)
+    }
+
+    /// The same, and its short digest.
+    pub(super) fn row(mut self, place: [u8; 4]) -> Option<(Verification, Short)> {
         let recipient = RecipientIndex::from_bytes(self.in_place(place)?);
         self.size()?;
         let id = VerificationId::from_bytes(self.in_place(place)?);
@@ -234,14 +264,15 @@ impl<'a> Told<'a> {
             verdict: self.verdict,
             rest: self.rest.get(body..)?,
         };
-        self.rest = &self.rest[..body];
-        let (purpose, app) = (self.long_text()?, self.name()?);
-        Some(Verification {
+        let short;
+        (self.rest, short) = self.rest[..body].split_last_chunk()?;
+        let (purpose, app) = (self.purpose()?, self.name()?);
+        let verification = Verification {
             id,
-            app: AppId::parse(app).ok()?,
+            app: AppId::parse(told(app)).ok()?,
             recipient,
             addressed,
-            purpose: Purpose::parse(purpose).ok()?,
+            purpose,
             channel: self.channel()?,
             status,
             digest: CodeDigest::from_parts(KeyId::from_bytes(self.array()?), self.array()?),
@@ -260,7 +291,8 @@ impl<'a> Told<'a> {
                 }),
                 None => None,
             },
-        })
+        };
+        Some((verification, *short))
     }
 
     fn delivery(&mut self) -> Option<Delivery> {

@@ -8,13 +8,20 @@
 //!   answer and the keys that it looks at. A start looks at two keys and writes one.
 //! - **Only the first key is named by the caller** where the others follow from a row. They bear
 //!   the same tag, and so are in the same slot.
-//! - **Digests are joined by the node.** What is kept of a code binds id, recipient, channel and
-//!   purpose, and a node that checks by id knows the id only. Nodes remember the places of what
-//!   they lately sent ([`super::places`]) and bring the joined digest along. Where that place is not
-//!   the row's, the script compares nothing, spends nothing and says which it is, and the node asks
-//!   again. SHA-256 in Lua would save that second trip, at twenty times its cost for the server;
-//!   keeping the node's half of the digest in the store would hand a thief all that the pepper is
-//!   for.
+//! - **What a check compares is joined by the server.** What is kept of a code binds id, recipient,
+//!   channel and purpose, and a node that checks by id knows the id only. SHA-256 in Lua takes
+//!   twenty times as long as all the rest of a check, but SHA-1 is there. So a row has a short
+//!   digest beside that of every store (`lua/place.lua`).
+//!
+//!   SHA-1 is good for that. Its input begins with 160 bits that nobody can compute without the
+//!   pepper ([`watchword_core::Candidate::at_place`]): who reads the store cannot try codes. What SHA-1 is
+//!   known to lack, that nobody finds two inputs of one hash, is of no use here, as it would take
+//!   an input for a hash that is given, and its secret part is neither known nor chosen. And it only
+//!   decides what is worth a look: the node that is told of an approval compares the digest by
+//!   SHA-256, which binds the same, and where that is another one, nothing is approved.
+//!
+//!   Keeping what the node says in the store, unhashed, would show which codes are alike, and
+//!   would match wherever it is moved.
 //! - **The comparison takes no constant time**, and need not: what is compared is a digest under
 //!   a pepper, whose bytes a guesser can neither choose nor predict.
 

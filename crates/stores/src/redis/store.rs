@@ -6,16 +6,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::Value;
 use watchword_core::{
-    AppId, CancelOutcome, Charged, CheckOutcome, CheckStep, CheckTarget, Clock, DeliveryId, Locked,
-    MessageKey, Note, Purpose, RecipientIndex, Refusal, Remembered, ResendOutcome, ResendStep,
-    SendTerms, SourceIndex, Standing, StartOutcome, StartStep, Store, StoreError, Timestamp, Turn,
+    AppId, CancelOutcome, Charged, CheckOutcome, CheckStep, Clock, DeliveryId, Locked, MessageKey,
+    Note, Purpose, RecipientIndex, Refusal, Remembered, ResendOutcome, ResendStep, SendTerms,
+    SourceIndex, Standing, StartOutcome, StartStep, Store, StoreError, Timestamp, Turn,
     Verification, VerificationId, Withdrawal,
 };
 
+use super::bound::Bound;
 use super::call::{Call, Names, Time};
 use super::calls::Calls;
-use super::places::{Place, Places};
-use super::row::{Told, sized_purpose};
+use super::place::{first_four, prefix_of, target_prefix};
+use super::row::{Told, app_name, sized_purpose};
 use super::script;
 use super::servers::{Servers, Unreadable};
 
@@ -28,7 +29,6 @@ pub struct RedisStore {
     pub(super) servers: Arc<Servers>,
     pub(super) calls: Calls,
     pub(super) clock: Arc<dyn Clock>,
-    places: Places,
 }
 
 /// What a source paid.
@@ -49,7 +49,6 @@ impl RedisStore {
             servers,
             calls: Calls { names, time },
             clock,
-            places: Places::default(),
         }
     }
 
@@ -130,7 +129,6 @@ impl RedisStore {
         let answer = self.after(paid, &call).await?;
         let mut told = Told::of(&answer).ok_or_else(Unreadable::error)?;
         if told.verdict == "started" {
-            self.places.remember(Place::from(&step));
             let charged = charged(&mut told, paid).ok_or_else(Unreadable::error)?;
             return Ok(StartOutcome::Started(charged));
         }
@@ -154,9 +152,8 @@ impl RedisStore {
         let outcome = match told.verdict {
             "renewed" => {
                 let charged = charged(&mut told, paid);
-                let read = charged.zip(told.verification(place_of(step.id)));
+                let read = charged.zip(told.verification(prefix_of(step.id)));
                 let (charged, row) = read.ok_or_else(Unreadable::error)?;
-                self.places.remember(Place::from(&row));
                 return Ok(ResendOutcome::Renewed(charged, Box::new(row)));
             }
             "gone" => ResendOutcome::NotFound,
@@ -167,35 +164,28 @@ impl RedisStore {
         Ok(outcome)
     }
 
-    /// Sends a check on, with the digests joined for what the server says its place is, until that
-    /// place is the row's: mostly at once. It changes with a resend over another channel and with a
-    /// new start only, so that once more is enough but for a race.
-    async fn check_placed(
-        &self,
-        step: CheckStep,
-        now: Timestamp,
-    ) -> Result<CheckOutcome, StoreError> {
-        let mut place = match &step.target {
-            CheckTarget::Id(id) => self.places.of(*id),
-            CheckTarget::Recipient(recipient, purpose) => self.places.newest(*recipient, purpose),
-        };
-        for _ in 0..PLACES_TRIED {
-            let call = self.calls.check(&step, place.as_ref(), now);
+    /// Asks once, and once more for a row that was copied from another store: see [`Bound`].
+    async fn check_row(&self, step: CheckStep, now: Timestamp) -> Result<CheckOutcome, StoreError> {
+        let prefix = target_prefix(&step.target);
+        let mut bound = None;
+        for _ in 0..2 {
+            let call = self.calls.check(&step, bound.as_ref(), now);
             let answer = self.servers.call(&call).await?;
             let told = Told::of(&answer).ok_or_else(Unreadable::error)?;
-            let at = match step.target {
-                CheckTarget::Id(id) => place_of(id),
-                CheckTarget::Recipient(recipient, _) => first_four(recipient.as_bytes()),
-            };
             if told.verdict != "place" {
-                return checked(told, at).ok_or_else(Unreadable::error);
+                let outcome = checked(told, prefix).ok_or_else(Unreadable::error)?;
+                return match &outcome {
+                    CheckOutcome::Approved(row)
+                        if !row.digest.matches(&step.candidates, row.context()) =>
+                    {
+                        Err(StoreError::unavailable(ForeignDigest))
+                    }
+                    _ => Ok(outcome),
+                };
             }
-            let right = Place::told(told, at).ok_or_else(Unreadable::error)?;
-            // Whoever mistyped comes back.
-            self.places.remember(right.clone());
-            place = Some(right);
+            bound = Some(Bound::of(told, prefix).ok_or_else(Unreadable::error)?);
         }
-        Err(StoreError::unavailable(PlaceMoves))
+        Err(Unreadable::error())
     }
 
     async fn row(&self, call: Call, place: [u8; 4]) -> Result<Option<Verification>, StoreError> {
@@ -209,21 +199,10 @@ impl RedisStore {
     }
 }
 
-/// How often a check is sent whose place changes meanwhile.
-const PLACES_TRIED: usize = 5;
-
+/// The short digest matched and the digest does not. No step writes such a row.
 #[derive(Debug, thiserror::Error)]
-#[error("the verification was renewed again and again while its code was checked")]
-struct PlaceMoves;
-
-pub(super) fn first_four(bytes: &[u8; 16]) -> [u8; 4] {
-    [bytes[0], bytes[1], bytes[2], bytes[3]]
-}
-
-/// What a handle and the index of its recipient begin with.
-pub(super) fn place_of(id: VerificationId) -> [u8; 4] {
-    first_four(id.as_bytes())
-}
+#[error("a code was right for a digest that is not of its verification: somebody else wrote it")]
+struct ForeignDigest;
 
 /// A refusal of a send, or of a check.
 fn refusal(mut told: Told<'_>) -> Option<Refusal> {
@@ -293,7 +272,7 @@ impl Store for RedisStore {
     }
 
     async fn check(&self, step: CheckStep, now: Timestamp) -> Result<CheckOutcome, StoreError> {
-        self.servers.in_time(self.check_placed(step, now)).await
+        self.servers.in_time(self.check_row(step, now)).await
     }
 
     async fn get(
@@ -303,8 +282,8 @@ impl Store for RedisStore {
         now: Timestamp,
     ) -> Result<Option<Verification>, StoreError> {
         let call = self.calls.of_verification(&script::READ, id, now);
-        let call = call.text("").text("").text(app.as_str());
-        self.row(call, place_of(id)).await
+        let call = call.text("").text("").text(app_name(app));
+        self.row(call, prefix_of(id)).await
     }
 
     async fn newest(
@@ -320,7 +299,7 @@ impl Store for RedisStore {
         let call = call
             .text(sized_purpose(purpose))
             .text("")
-            .text(app.as_str());
+            .text(app_name(app));
         self.row(call, first_four(recipient.as_bytes())).await
     }
 
@@ -331,9 +310,9 @@ impl Store for RedisStore {
         now: Timestamp,
     ) -> Result<CancelOutcome, StoreError> {
         let call = self.calls.of_verification(&script::CANCEL, id, now);
-        let call = call.text("").text("").text(app.as_str());
+        let call = call.text("").text("").text(app_name(app));
         let answer = self.servers.call(&call).await?;
-        let canceled = Told::of(&answer).and_then(|told| canceled(told, place_of(id)));
+        let canceled = Told::of(&answer).and_then(|told| canceled(told, prefix_of(id)));
         canceled.ok_or_else(Unreadable::error)
     }
 

@@ -7,11 +7,11 @@ use uuid::Uuid;
 use watchword_core::fakes::{self, SetClock};
 use watchword_core::keys::Sealed;
 use watchword_core::{
-    AppId, BindingDigest, Channel, CheckOutcome, CheckStep, CheckTarget, Code, CodeContext,
-    CodeDigest, Delivery, DeliveryId, DeliveryStatus, Dispatched, FailureBudget, Fallback, Note,
-    Purpose, Quota, RecipientIndex, Replay, ReplayKey, ReplayStore, ResendStep, SendTerms,
-    SourceCharge, SourceIndex, StartOutcome, StartStep, Store, Timestamp, VerificationId,
-    WhenPending,
+    AppId, BindingDigest, Candidate, Channel, CheckOutcome, CheckStep, CheckTarget, Code,
+    CodeContext, CodeDigest, Delivery, DeliveryId, DeliveryStatus, Dispatched, FailureBudget,
+    Fallback, Note, Purpose, Quota, RecipientIndex, Replay, ReplayKey, ReplayStore, ResendStep,
+    SendTerms, SourceCharge, SourceIndex, StartOutcome, StartStep, Store, Timestamp,
+    VerificationId, WhenPending,
 };
 use watchword_stores::{PostgresStore, PostgresTime};
 
@@ -58,6 +58,7 @@ pub(crate) fn start_step(
         purpose: Purpose::default(),
         channel: Channel::Sms,
         digest: digest(id, recipient),
+        candidate: Candidate::of_nobody(),
         max_attempts: 5,
         ttl: Duration::from_mins(5),
         details: Sealed::from_bytes(b"sealed"),
@@ -73,6 +74,7 @@ pub(crate) fn resend_step(id: VerificationId, source: Option<SourceIndex>) -> Re
         app: AppId::default(),
         channel: Channel::Sms,
         digest: digest(id, recipient),
+        candidate: Candidate::of_nobody(),
         max_attempts: 5,
         ttl: Duration::from_mins(5),
         details: Sealed::from_bytes(b"sealed"),

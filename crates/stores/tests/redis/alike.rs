@@ -26,10 +26,14 @@ fn recipient(number: u8) -> RecipientIndex {
 }
 
 fn start(number: u8, seed: u64) -> StartStep {
+    start_for(number, seed, Purpose::default())
+}
+
+pub(crate) fn start_for(number: u8, seed: u64, purpose: Purpose) -> StartStep {
     let (entropy, keys) = (SeededEntropy::new(seed), fakes::keys(1));
     let recipient = recipient(number);
     let id = VerificationId::generate(&recipient, &entropy).unwrap();
-    let (app, purpose, channel) = (AppId::default(), Purpose::default(), Channel::Sms);
+    let (app, channel) = (AppId::default(), Channel::Sms);
     let code = Code::parse("123456").unwrap();
     let candidate = keys.candidate(&app, &BindingDigest::none(), &code);
     let place = CodeContext {
@@ -43,6 +47,7 @@ fn start(number: u8, seed: u64) -> StartStep {
         recipient,
         channel,
         digest: CodeDigest::bind(&candidate, place),
+        candidate,
         app,
         purpose,
         max_attempts: 5,
@@ -62,7 +67,7 @@ fn start(number: u8, seed: u64) -> StartStep {
     }
 }
 
-fn check(target: CheckTarget, code: &str) -> CheckStep {
+pub(crate) fn check(target: CheckTarget, code: &str) -> CheckStep {
     let (app, code) = (AppId::default(), Code::parse(code).unwrap());
     let candidates = fakes::keys(1).candidates(&app, &BindingDigest::none(), &code);
     CheckStep {

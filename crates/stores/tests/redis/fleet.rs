@@ -72,16 +72,15 @@ async fn starts_at_two_nodes_share_the_limits_of_recipient_and_source() {
     assert_eq!(refused.count(), 30);
 }
 
-/// The place of the row has changed, and the node that remembers the old one is told right.
+/// A resend over another channel changes what the digest binds, and no node knows of it but the one.
 #[tokio::test]
-async fn a_node_that_remembers_an_older_place_of_a_code_still_compares_rightly() {
+async fn a_resend_at_another_node_ends_the_old_code_and_begins_the_new_one_everywhere() {
     let Some(one) = on_a_server().await else {
         return;
     };
     let other = one.beside().await;
     let nodes = [Node::of(one.port(), 1), Node::of(other.store(), 2)];
     let id = nodes[0].started(TO).await;
-    // By the other node, which never saw it, and the first, which did.
     for node in &nodes {
         let wrong = node.check(id, WRONG).await;
         assert!(matches!(wrong, Err(CheckError::Incorrect { .. })));

@@ -1,12 +1,15 @@
 -- KEYS: the place.
 -- ARGV: clock · the rest of the id or of the recipient (12 bytes) · whether a quota admits
 -- nothing (1) · the budget of failures · how many in a row lock (4); the size of the purpose (2) and
--- the purpose, of a recipient; what the caller believes of the place that the digest binds; the app;
--- the candidates, key (4) and digest (32) each.
+-- the purpose, of a recipient; what the node says of the code under each of its keys, key (4) and
+-- 20 bytes each; the app; what the digest binds, where the node was told that before; the digests as
+-- they are for that, key (4) and digest (32) each.
 --
 -- The digest of a code binds id, recipient, channel and purpose, and whoever asks knows some of
--- them only. A node brings the digest along as it is for the place that it believes in; where that
--- is not the place of the row, nothing is compared or spent, and it is told the right one.
+-- them only. So they are joined here, by SHA-1, which the server has: the short digest is compared,
+-- and a node that is told of an approval looks at the digest itself. A row that was copied from
+-- another store has no short one. There, nothing is compared or spent at first: the node is told what
+-- the digest binds, and asks again with the digest as it is for that.
 if not known then
   return 'gone '
 end

@@ -1,15 +1,27 @@
 if row[LEFT] == 0 then
   return 'exhausted '
 end
-local purpose, app, channel, digest = parse('>Hc0Bc0c1c36', place, row[BODY])
-local right, candidates = false, ARGV[5]
-for candidate = 1, #candidates, 36 do
-  right = right or sub(candidates, candidate, candidate + 35) == digest
-end
-if not right then
-  local binds = row[ID] .. recipient .. channel .. purpose
-  if binds ~= ARGV[3] then
+-- Up to the channel, which is behind purpose and app.
+local channel_at = app_at + 1 + #ARGV[4]
+local head = sub(place, row[BODY], channel_at)
+local short_at = row[BODY] + row[BODY_SIZE] - SHORT
+local short, right, candidates = sub(place, short_at, short_at + SHORT - 1), false, ARGV[3]
+if string.byte(short) > 0 then
+  local under = sub(place, channel_at + 1, channel_at + 4)
+  for candidate = 1, #candidates, 24 do
+    if sub(candidates, candidate, candidate + 3) == under then
+      local said = sub(candidates, candidate + 4, candidate + 23)
+      right = right or sub(redis.sha1hex(said .. recipient .. row[ID] .. head), 1, SHORT) == short
+    end
+  end
+else
+  local binds = recipient .. row[ID] .. head
+  if ARGV[5] ~= binds then
     return 'place ' .. binds
+  end
+  local digest = sub(place, channel_at + 1, channel_at + 36)
+  for candidate = 1, #ARGV[6], 36 do
+    right = right or sub(ARGV[6], candidate, candidate + 35) == digest
   end
 end
 row[LEFT] = row[LEFT] - 1

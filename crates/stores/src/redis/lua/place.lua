@@ -8,7 +8,8 @@
 -- A row is a verification:
 --   HEAD · body · deliveries
 --   body: size of the purpose (2) · purpose · size of the app (1) · app · channel (1) · key (4) ·
---     digest (32) · details
+--     digest (32) · details · short digest (16)
+--     A purpose or an app that is called "default" is the empty text.
 --   delivery: id (16) · channel (1) · status (1) · moment (6) · size of the provider (1) ·
 --     provider · message and error: one more than its size (2; 0 for none) · text
 local RECORD, RECORD_SIZE = '>I3c12I6H', 23
@@ -22,6 +23,11 @@ local BODY_SIZE, BODY = 16, 17
 -- Kinds of rows: nobody's, somebody's, and the newest of somebody and a purpose.
 local NOBODYS, SOMEBODYS, NEWEST = 0, 1, 2
 local PENDING, APPROVED, CANCELED, EXPIRED, EXHAUSTED, SUPERSEDED, FAILED = 0, 1, 2, 3, 4, 5, 6
+
+-- The short digest of a code: what a node says of the code at this place (20 bytes), and what the code
+-- binds, as SHA-1 joins them: recipient (12) · id (12) · the body up to the channel. The first 64 bits
+-- of it, as hexadecimal digits; zeros where nobody knew the code.
+local SHORT = 16
 
 -- How long a verification can still be read after its code died.
 local RETENTION = 300000

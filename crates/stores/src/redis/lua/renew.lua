@@ -8,6 +8,9 @@ end
 row[LEFT], row[SENT], row[EXPIRES] = attempts, now, now + ttl
 -- From now on its deliveries carry a fresh code.
 row[OUTDATED], row[NEXT], row[DUE] = row[COUNT], 0, 0
-local body = sub(place, row[BODY], app_at + string.byte(place, app_at)) .. ARGV[2]
+local kept = sub(place, row[BODY], app_at + string.byte(place, app_at))
+local body = kept .. ARGV[2]
+local binds = recipient .. row[ID] .. sub(body, 1, #kept + 1)
+body = body .. sub(redis.sha1hex(ARGV[3] .. binds), 1, SHORT)
 local deliveries = sub(place, row[BODY] + row[BODY_SIZE], at + row[SIZE] - 1)
 row[BODY_SIZE], body = #body, body .. deliveries

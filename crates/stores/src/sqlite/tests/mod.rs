@@ -20,8 +20,8 @@ use watchword_core::fakes::{self, SeededEntropy, SetClock};
 use watchword_core::keys::{KeyRing, Sealed};
 use watchword_core::memory::SHARDS;
 use watchword_core::{
-    AppId, BindingDigest, CheckStep, CheckTarget, Code, RecipientIndex, SendTerms, StartStep,
-    VerificationId, WhenPending,
+    AppId, BindingDigest, Candidate, CheckStep, CheckTarget, Code, RecipientIndex, SendTerms,
+    StartStep, VerificationId, WhenPending,
 };
 
 use super::snapshot::Compaction;
@@ -193,6 +193,7 @@ fn start_step(number: u64) -> StartStep {
         purpose: draft.purpose,
         channel: draft.channel,
         digest: draft.digest,
+        candidate: Candidate::of_nobody(),
         max_attempts: 1000,
         ttl: Duration::from_mins(5),
         details: Sealed::from_bytes(&[7; 200]),
