@@ -32,7 +32,7 @@ pub enum Event {
     },
     /// A verification was canceled.
     Canceled,
-    /// A recipient turned out to be locked until somebody unlocks it.
+    /// A failed check was the last that a recipient bears: it is locked until somebody unlocks it.
     Locked,
     /// A recipient was unlocked.
     Unlocked,

@@ -244,6 +244,8 @@ pub enum CheckOutcome {
     Incorrect {
         /// Guesses that the code still bears.
         attempts_left: u32,
+        /// Whether this failure locked the recipient until somebody unlocks it.
+        locks: bool,
     },
     /// The attempts were used up before; nothing was compared.
     Exhausted,
@@ -398,7 +400,11 @@ pub fn check(
             if let Some(budget) = budget {
                 ledger.count_failure(budget, now);
             }
-            CheckOutcome::Incorrect { attempts_left }
+            let locks = budget.is_some() && ledger.locked;
+            CheckOutcome::Incorrect {
+                attempts_left,
+                locks,
+            }
         }
         Guess::Exhausted => CheckOutcome::Exhausted,
         Guess::Gone => CheckOutcome::NotFound,

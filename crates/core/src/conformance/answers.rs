@@ -64,7 +64,10 @@ pub(super) fn of_check(outcome: &CheckOutcome) -> Answer {
             let at = verification.ended_at.unwrap_or_default();
             Answer::Approved(seen(verification, at))
         }
-        CheckOutcome::Incorrect { attempts_left } => Answer::Incorrect(*attempts_left),
+        CheckOutcome::Incorrect {
+            attempts_left,
+            locks,
+        } => Answer::Incorrect(*attempts_left, *locks),
         CheckOutcome::Exhausted => Answer::Exhausted,
         CheckOutcome::Locked(Locked { retry_after }) => Answer::Locked(*retry_after),
         CheckOutcome::NotFound => Answer::NotFound,

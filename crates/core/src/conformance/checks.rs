@@ -63,7 +63,10 @@ pub async fn parallel_wrong_codes_get_no_more_comparisons_than_attempts(store: i
     .await;
     assert_eq!(count(&outcomes, incorrect), 5, "compared guesses");
     for attempts_left in 0..5 {
-        let answer = CheckOutcome::Incorrect { attempts_left };
+        let answer = CheckOutcome::Incorrect {
+            attempts_left,
+            locks: false,
+        };
         assert_eq!(count(&outcomes, |outcome| *outcome == answer), 1);
     }
     let exhausted = |outcome: &CheckOutcome| *outcome == CheckOutcome::Exhausted;
@@ -213,7 +216,10 @@ pub async fn a_check_by_recipient_is_a_check_of_its_newest_verification(store: i
     assert_eq!(nobody, CheckOutcome::NotFound);
     desk.start(&order, T0).await;
     let newest = desk.start(&order, T0).await;
-    let left = |attempts_left| CheckOutcome::Incorrect { attempts_left };
+    let left = |attempts_left| CheckOutcome::Incorrect {
+        attempts_left,
+        locks: false,
+    };
     assert_eq!(desk.check_newest(&order, WRONG, T0).await, left(4));
     assert_eq!(desk.check(newest, &order, WRONG, T0).await, left(3));
     assert_eq!(desk.check_newest(&order, WRONG, T0).await, left(2));
@@ -270,7 +276,10 @@ pub async fn a_code_is_good_for_its_own_place_only(store: impl Opened) {
     let id = desk.start(&ten, T0).await;
     let other = desk.start(&transfer, T0).await;
     let next = desk.start(&neighbour, T0).await;
-    let left = |attempts_left| CheckOutcome::Incorrect { attempts_left };
+    let left = |attempts_left| CheckOutcome::Incorrect {
+        attempts_left,
+        locks: false,
+    };
     assert_eq!(desk.check(other, &ten, RIGHT, T0).await, left(4), "purpose");
     assert_eq!(desk.check(next, &ten, RIGHT, T0).await, left(4), "handle");
     assert_eq!(desk.check(id, &ten, "222222", T0).await, left(4), "handle");

@@ -108,6 +108,35 @@ pub async fn a_hundred_failures_in_a_row_lock_until_unlocked(store: impl Opened)
     assert!(!unlocked.expect("the store works"), "nothing is left");
 }
 
+/// Of many failures at once, the last that the recipient bears says that it is locked now, and no other.
+pub async fn one_failure_says_that_it_locks(store: impl Opened) {
+    let desk = Arc::new(Desk::open(store));
+    let budget = FailureBudget {
+        in_a_row: 4,
+        ..FailureBudget::default()
+    };
+    let order = Order {
+        attempts: 60,
+        failures: Some(budget),
+        ..Order::default()
+    };
+    let id = desk.start(&order, T0).await;
+    let outcomes = crowd(CROWD, |_| {
+        let (desk, order) = (Arc::clone(&desk), order.clone());
+        async move { desk.check(id, &order, WRONG, T0).await }
+    })
+    .await;
+    let locks =
+        |outcome: &CheckOutcome| matches!(outcome, CheckOutcome::Incorrect { locks: true, .. });
+    assert_eq!(
+        (count(&outcomes, incorrect), count(&outcomes, locks)),
+        (4, 1)
+    );
+    let (_, refused) = desk.try_start(&order, T0).await;
+    let forever = Locked { retry_after: None };
+    assert_eq!(refused, StartOutcome::Refused(Refusal::Locked(forever)));
+}
+
 /// A success clears the row. The windows of an hour and a day stay as they are.
 pub async fn a_success_ends_the_row_and_nothing_else(store: impl Opened) {
     let desk = Desk::open(store);
@@ -253,7 +282,13 @@ pub async fn without_a_recipient_only_the_attempts_count(store: impl Opened) {
     let id = desk.start(&anonymous, T0).await;
     for attempts_left in (1..60).rev() {
         let outcome = desk.check(id, &careful, WRONG, T0).await;
-        assert_eq!(outcome, CheckOutcome::Incorrect { attempts_left });
+        assert_eq!(
+            outcome,
+            CheckOutcome::Incorrect {
+                attempts_left,
+                locks: false
+            }
+        );
     }
     assert!(approved(&desk.check(id, &careful, RIGHT, T0).await));
 }

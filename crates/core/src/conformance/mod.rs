@@ -78,6 +78,7 @@ macro_rules! store_conformance {
             failures::ten_failures_an_hour_are_the_most,
             failures::twenty_failures_a_day_are_the_most,
             failures::a_hundred_failures_in_a_row_lock_until_unlocked,
+            failures::one_failure_says_that_it_locks,
             failures::a_success_ends_the_row_and_nothing_else,
             failures::no_new_code_purpose_or_channel_resets_the_budget,
             failures::parallel_failures_share_one_budget,

@@ -26,7 +26,8 @@ pub(super) enum Answer {
     Locked(Option<Duration>),
     Live,
     Approved(Seen),
-    Incorrect(u32),
+    /// Guesses left, and whether the recipient is locked from now on.
+    Incorrect(u32, bool),
     Exhausted,
     NotFound,
     Canceled(Seen),
@@ -343,15 +344,17 @@ impl Model {
         if left == 0 {
             row.end(Status::Exhausted, now);
         }
+        let mut locks = false;
         if addressed {
             let at = counted(&of(&self.failures, &person), now);
             self.failures.push((person.clone(), at));
             self.results.push((person.clone(), true));
-            if self.row(&person) >= budget.in_a_row {
+            locks = self.row(&person) >= budget.in_a_row;
+            if locks {
                 self.barred.push(person);
             }
         }
-        Answer::Incorrect(left)
+        Answer::Incorrect(left, locks)
     }
 
     /// Failures since the last success.

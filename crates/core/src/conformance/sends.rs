@@ -163,7 +163,13 @@ pub async fn a_resend_kills_the_old_code_and_buys_new_attempts(store: impl Opene
     assert_eq!(renewed.sent_at, now);
     assert_eq!(renewed.expires_at, now.plus(MINUTE * 2));
     let old = desk.check(id, &order, RIGHT, now).await;
-    assert_eq!(old, CheckOutcome::Incorrect { attempts_left: 2 });
+    assert_eq!(
+        old,
+        CheckOutcome::Incorrect {
+            attempts_left: 2,
+            locks: false
+        }
+    );
     let last = now.plus(MINUTE * 2).minus(MILLI);
     assert!(approved(&desk.check(id, &order, "111111", last).await));
 }

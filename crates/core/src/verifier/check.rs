@@ -132,8 +132,14 @@ impl Verifier {
         };
         match self.watch(outcome).map_err(Failure::from)? {
             CheckOutcome::Approved(verification) => Ok(self.approved(*verification)?),
-            CheckOutcome::Incorrect { attempts_left } => {
-                refused(CheckFailure::Incorrect);
+            CheckOutcome::Incorrect {
+                attempts_left,
+                locks,
+            } => {
+                let subject = refused(CheckFailure::Incorrect);
+                if locks {
+                    self.note_event(Event::Locked, &subject);
+                }
                 Err(CheckError::Incorrect { attempts_left })
             }
             CheckOutcome::Exhausted => {
@@ -141,21 +147,13 @@ impl Verifier {
                 Err(CheckError::Exhausted)
             }
             CheckOutcome::Locked(locked) => {
-                self.note_lock(locked, &refused(CheckFailure::Locked));
+                refused(CheckFailure::Locked);
                 Err(CheckError::Locked(locked))
             }
             CheckOutcome::NotFound => {
                 refused(CheckFailure::NotFound);
                 Err(CheckError::NotFound)
             }
-        }
-    }
-
-    /// Takes note that a recipient is locked until somebody unlocks it. The failure that locked it
-    /// said so to nobody: it shows with whatever is asked next.
-    pub(super) fn note_lock(&self, locked: Locked, subject: &Subject<'_>) {
-        if locked.retry_after.is_none() {
-            self.note_event(Event::Locked, subject);
         }
     }
 

@@ -331,9 +331,6 @@ impl Verifier {
             Refusal::Live => SendRefusal::Live,
         };
         self.note_event(Event::SendRefused(reason), subject);
-        if let Refusal::Locked(locked) = &refusal {
-            self.note_lock(*locked, subject);
-        }
         SendError::Refused(refusal)
     }
 

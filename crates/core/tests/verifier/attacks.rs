@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use watchword_core::{
-    AppId, Channel, CheckError, Locked, Policy, Purpose, Refusal, SendError, Terms, VerificationId,
-    Whose,
+    AppId, Channel, CheckError, Event, Locked, Policy, Purpose, Refusal, SendError, Terms,
+    VerificationId, Whose,
 };
 
 use crate::server::{NUMBER, Server, binding, crowd, generous, guess, number, request, strict};
@@ -112,6 +112,10 @@ async fn x6_over_weeks_a_hundred_failures_in_a_row_are_the_end() {
         server.clock.advance(Duration::from_hours(12));
     }
     assert_eq!(compared, 100);
+    // It is told once, when it happens.
+    let told = server.diary.take();
+    let made = told.iter().filter(|event| **event == Event::Locked);
+    assert_eq!(made.count(), 1);
     server.clock.advance(Duration::from_hours(24 * 30));
     let refused = server.verifier.start(request(generous())).await;
     let forever = Locked { retry_after: None };

@@ -45,7 +45,7 @@ pub struct PostgresStore {
 }
 
 pub(crate) const CHECK: &str = concat!(
-    "SELECT r.outcome, r.wait, r.attempts_left, ",
+    "SELECT r.outcome, r.wait, r.attempts_left, r.locks, ",
     verification_columns!(),
     " FROM watchword.check_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) r"
 );
@@ -189,9 +189,10 @@ impl Store for PostgresStore {
             .await;
         let row = row?;
         Ok(match read(&row, 0).map_err(StoreError::from)? {
-            "approved" => CheckOutcome::Approved(Box::new(present(&row, 3)?)),
+            "approved" => CheckOutcome::Approved(Box::new(present(&row, 4)?)),
             "incorrect" => CheckOutcome::Incorrect {
                 attempts_left: count(read(&row, 2)?),
+                locks: read(&row, 3).map_err(StoreError::from)?,
             },
             "exhausted" => CheckOutcome::Exhausted,
             "locked" => CheckOutcome::Locked(Locked {

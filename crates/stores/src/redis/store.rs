@@ -242,6 +242,7 @@ fn checked(mut told: Told<'_>, place: [u8; 4]) -> Option<CheckOutcome> {
         "approved" => CheckOutcome::Approved(Box::new(told.verification(place)?)),
         "incorrect" => CheckOutcome::Incorrect {
             attempts_left: told.four()?,
+            locks: told.byte()? == 1,
         },
         "exhausted" => CheckOutcome::Exhausted,
         "gone" => CheckOutcome::NotFound,

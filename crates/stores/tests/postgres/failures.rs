@@ -223,7 +223,7 @@ async fn tell(store: Arc<PostgresStore>, caller: u8) -> Vec<(VerificationId, u32
         told.push((id, 5));
         let step = check_step(CheckTarget::Id(id), "000000");
         match store.check(step, T0).await {
-            Ok(CheckOutcome::Incorrect { attempts_left }) => {
+            Ok(CheckOutcome::Incorrect { attempts_left, .. }) => {
                 told.last_mut().unwrap().1 = attempts_left;
             }
             Ok(other) => panic!("{other:?}"),

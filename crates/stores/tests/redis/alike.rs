@@ -125,6 +125,7 @@ async fn recipients_of_one_place_have_limits_codes_and_locks_of_their_own() {
         let wrong = fixture.check(check(by_recipient(2), "000000"), now).await;
         let incorrect = CheckOutcome::Incorrect {
             attempts_left: left,
+            locks: left == 3,
         };
         assert_eq!(wrong.unwrap(), incorrect);
     }

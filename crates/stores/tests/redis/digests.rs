@@ -87,7 +87,10 @@ async fn a_digest_that_was_moved_to_another_place_matches_no_code() {
             id[4..].copy_from_slice(&new);
         }
         let outcome = checked(&fixture, VerificationId::from_bytes(id)).await;
-        let wrong = CheckOutcome::Incorrect { attempts_left: 4 };
+        let wrong = CheckOutcome::Incorrect {
+            attempts_left: 4,
+            locks: false,
+        };
         assert_eq!(outcome.ok(), Some(wrong), "{what}");
     }
 }
@@ -121,7 +124,13 @@ async fn a_code_is_known_under_the_key_that_it_was_made_with_whichever_others_co
     let mut guess = check(target, RIGHT);
     let own = std::mem::replace(&mut guess.candidates, foreign);
     let wrong = fixture.check(guess.clone(), now).await.unwrap();
-    assert_eq!(wrong, CheckOutcome::Incorrect { attempts_left: 4 });
+    assert_eq!(
+        wrong,
+        CheckOutcome::Incorrect {
+            attempts_left: 4,
+            locks: false
+        }
+    );
     guess.candidates.extend(own);
     let outcome = fixture.check(guess, now).await.unwrap();
     assert!(matches!(outcome, CheckOutcome::Approved(_)), "{outcome:?}");

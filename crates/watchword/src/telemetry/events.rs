@@ -132,8 +132,8 @@ impl CountedEvents {
             canceled: single(registry, "verifications_canceled", "Verifications canceled"),
             locked: single(
                 registry,
-                "recipient_locks_met",
-                "Sends and checks that met a lock which lasts until somebody lifts it",
+                "recipients_locked",
+                "Recipients that a failed check locked until somebody unlocks them",
             ),
             shown: single(
                 registry,

@@ -25,7 +25,8 @@ END $$;
 CREATE FUNCTION watchword.check_1(
     _now bigint, _tag integer, _id uuid, _recipient uuid, _purpose text, _app text,
     _key_ids integer[], _macs bytea[], _per_hour bigint, _per_day bigint, _in_row bigint,
-    OUT outcome text, OUT wait bigint, OUT attempts_left bigint, OUT v watchword.verification
+    OUT outcome text, OUT wait bigint, OUT attempts_left bigint, OUT locks boolean,
+    OUT v watchword.verification
 ) LANGUAGE plpgsql VOLATILE SET lock_timeout = '1500ms' AS $$
 DECLARE
     moment bigint;
@@ -78,6 +79,7 @@ BEGIN
         END IF;
     ELSE
         outcome := 'incorrect';
+        locks := false;
         IF attempts_left = 0 THEN
             ended := 'exhausted';
         END IF;
@@ -86,7 +88,8 @@ BEGIN
             ledger.failures := ledger.failures
                 || greatest(moment, ledger.failures[cardinality(ledger.failures)]);
             ledger.failed_in_row := ledger.failed_in_row + 1;
-            ledger.locked := ledger.locked OR ledger.failed_in_row >= _in_row;
+            locks := ledger.failed_in_row >= _in_row;
+            ledger.locked := ledger.locked OR locks;
             PERFORM watchword.keep_1(ledger);
         END IF;
     END IF;

@@ -53,6 +53,6 @@ if addressed and not right or in_a_row > 0 then
   call('SET', failures_key, build('>BI4', locked, in_a_row) .. log, 'PX', life + GRACE)
 end
 if not right then
-  return build('>c10I4', 'incorrect ', row[LEFT])
+  return build('>c10I4B', 'incorrect ', row[LEFT], locked)
 end
 local verdict = 'approved '
