@@ -194,6 +194,18 @@ impl RedisServer {
         RawConnection::to(self.port)
     }
 
+    /// What it is set to.
+    pub(crate) fn setting(&self, name: &str) -> String {
+        let told = self.connect().ask(&["CONFIG", "GET", name]);
+        told.list()[1].text()
+    }
+
+    /// Sets it while it runs.
+    pub(crate) fn set(&self, name: &str, value: &str) {
+        let set = self.connect().ask(&["CONFIG", "SET", name, value]);
+        assert_eq!(set, Answer::Text(b"OK".to_vec()), "{name}");
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -302,6 +314,11 @@ pub(crate) const MASTERS: usize = 3;
 
 impl RedisCluster {
     pub(crate) fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// The same, of servers to which something is done before they meet.
+    pub(crate) fn start_with(prepare: impl FnOnce(&[RedisServer])) -> Self {
         let nodes: Vec<_> = (0..2 * MASTERS)
             .map(|_| {
                 let bus = free_port().to_string();
@@ -319,6 +336,7 @@ impl RedisCluster {
                 ])
             })
             .collect();
+        prepare(&nodes);
         let cluster = Self { nodes };
         cluster.join();
         cluster
@@ -336,9 +354,12 @@ impl RedisCluster {
                 let (from, to) = (from.to_string(), to.to_string());
                 raw.ask(&["CLUSTER", "ADDSLOTSRANGE", &from, &to]);
             }
-            let bus = &first.options[first.options.len() - 3];
+            let bus = match first.setting("cluster-announce-bus-port") {
+                none if none == "0" => first.setting("cluster-port"),
+                announced => announced,
+            };
             let port = first.port.to_string();
-            raw.ask(&["CLUSTER", "MEET", "127.0.0.1", &port, bus]);
+            raw.ask(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
         }
         for (place, node) in self.nodes.iter().enumerate().skip(MASTERS) {
             let master = self.nodes[place - MASTERS].connect();

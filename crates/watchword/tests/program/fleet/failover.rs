@@ -92,6 +92,8 @@ pub(super) async fn hold(caller: &Caller, ledger: &[Entry]) -> Forgotten {
             // What it would be to be approved twice.
             let again = caller.check(&entry.id, &entry.code).await;
             forgotten.approvals += usize::from(again.status == 200);
+            let third = caller.check(&entry.id, &entry.code).await;
+            assert_ne!(third.status, 200, "twice after one failover");
         } else if !entry.in_doubt {
             let attempts = found["attempts_remaining"].as_u64().unwrap();
             forgotten.attempts += usize::from(attempts > entry.attempts);

@@ -5,6 +5,7 @@
 
 mod failover;
 mod failures;
+mod isolation;
 mod kept;
 mod moving;
 mod partition;

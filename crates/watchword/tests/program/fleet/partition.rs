@@ -1,5 +1,6 @@
 //! One node cannot reach the store any more, and the others can.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,31 +18,44 @@ on_every_store!(@ redis a_node_that_is_cut_off_refuses_and_comes_back_while_othe
 /// it is mended.
 struct Way {
     address: String,
-    cut: Arc<watch::Sender<bool>>,
+    cut: Cut,
 }
+
+/// Whether it is cut.
+pub(super) type Cut = Arc<watch::Sender<bool>>;
 
 impl Way {
     async fn to(store: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
         let cut = Arc::new(watch::Sender::new(false));
-        let state = Arc::clone(&cut);
-        tokio::spawn(async move {
-            loop {
-                let (near, _) = listener.accept().await.unwrap();
-                let Ok(far) = TcpStream::connect(&store).await else {
-                    continue;
-                };
-                let (near_out, near_in) = near.into_split();
-                let (far_out, far_in) = far.into_split();
-                tokio::spawn(carry(near_out, far_in, state.subscribe()));
-                tokio::spawn(carry(far_out, near_in, state.subscribe()));
-            }
-        });
+        let address = way_to(store, Arc::clone(&cut), |_| true).await.to_string();
         Self { address, cut }
     }
 }
 
+/// A way to a server, of which those are cut that come from where `crosses` says.
+pub(super) async fn way_to(
+    server: String,
+    cut: Cut,
+    crosses: impl Fn(IpAddr) -> bool + Send + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let never = watch::Sender::new(false);
+    tokio::spawn(async move {
+        loop {
+            let (near, from) = listener.accept().await.unwrap();
+            let state = if crosses(from.ip()) { &*cut } else { &never };
+            let Ok(far) = TcpStream::connect(&server).await else {
+                continue;
+            };
+            let (near_out, near_in) = near.into_split();
+            let (far_out, far_in) = far.into_split();
+            tokio::spawn(carry(near_out, far_in, state.subscribe()));
+            tokio::spawn(carry(far_out, near_in, state.subscribe()));
+        }
+    });
+    address
+}
 async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut cut: watch::Receiver<bool>) {
     let mut bytes = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut bytes).await {
