@@ -36,8 +36,8 @@ pub use open::{
     OpenOptions, Opened, look, open, open_accounts, open_accounts_late, open_api_keys, open_audit,
 };
 pub use postgres::{
-    InvalidPostgresUrl, PostgresAccounts, PostgresApiKeys, PostgresAudit, PostgresError,
-    PostgresStore, PostgresTime, PostgresUrl, migrate_postgres,
+    InvalidPostgresUrl, Partitioned, PostgresAccounts, PostgresApiKeys, PostgresAudit,
+    PostgresError, PostgresStore, PostgresTime, PostgresUrl, migrate_postgres, partition_postgres,
 };
 pub use redis::{
     InvalidRedisUrl, RedisApiKeys, RedisRefused, RedisStorage, RedisStore, RedisUrl,

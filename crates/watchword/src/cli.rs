@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use watchword_core::{AppId, Channel, Scope, span};
+use watchword_stores::Partitioned;
 
 /// Makes one-time codes, sends them by WhatsApp, SMS, email and voice, and verifies each once.
 #[derive(Parser)]
@@ -208,6 +209,22 @@ pub(crate) enum StoreCommand {
     /// Copy everything that one storage keeps into another one, and count both sides. Stop every
     /// server first. It may be run again, also after it was interrupted
     Copy(StoreCopy),
+    /// Spread the tables of a PostgreSQL database over partitions, by hash of the recipient's
+    /// index. Stop every server first. It may be run again, with another number too
+    Partition(StorePartition),
+}
+
+#[derive(Args)]
+pub(crate) struct StorePartition {
+    /// The database, as in storage.url, or env:NAME for the URL in that environment variable
+    pub(crate) storage: String,
+    /// How many partitions each table shall have; 1 makes it one piece again
+    #[arg(long, value_name = "NUMBER", value_parser = partitions())]
+    pub(crate) count: u16,
+}
+
+fn partitions() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=i64::from(Partitioned::MOST))
 }
 
 #[derive(Args)]

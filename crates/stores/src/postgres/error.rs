@@ -81,6 +81,24 @@ pub enum PostgresError {
         /// What the server said.
         reason: String,
     },
+    /// A table has something that moving its rows to another table would lose.
+    #[error(
+        "table watchword.{table} has what Watchword did not make (a trigger, rule, policy, publication, \
+         statistics, rights on columns, other partitions), and is left as it is; remove that first"
+    )]
+    NotAsMade {
+        /// Its name.
+        table: String,
+    },
+    /// Somebody uses the tables.
+    #[error("the tables are in use; stop every server that uses them, and run this again")]
+    InUse,
+    /// The role may not make the tables anew.
+    #[error("the role may not do that ({reason}); run it as the role that owns schema watchword")]
+    NotOwner {
+        /// What the server said.
+        reason: String,
+    },
     /// The secret is another than the database was made with.
     #[error(
         "secret_key is not one that this database was used with, so that no code and no recipient \

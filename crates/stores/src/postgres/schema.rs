@@ -8,17 +8,18 @@ use tokio_postgres::{Client, GenericClient, Transaction};
 use watchword_core::keys::{KeyId, KeyRing};
 
 use super::error::PostgresError;
+use super::partitions;
 use super::pool::Pool;
 use crate::sqlite::Migrated;
 
 /// One version of the schema.
 #[derive(Clone, Copy)]
-struct Script {
-    version: u32,
+pub(super) struct Script {
+    pub(super) version: u32,
     /// Releases that know at least this version can go on with the new one: nothing that they
     /// call was taken away.
-    oldest_reader: u32,
-    parts: &'static [&'static str],
+    pub(super) oldest_reader: u32,
+    pub(super) parts: &'static [&'static str],
 }
 
 /// Never changed once released; all that are missing become one transaction.
@@ -115,7 +116,7 @@ pub(super) async fn bring_up(pool: &Pool) -> Result<Migrated, PostgresError> {
             to: found,
         });
     }
-    let migrated = timeout(PATIENCE, migrate(client)).await;
+    let migrated = timeout(PATIENCE, migrate_with(client, &SCRIPTS)).await;
     match migrated.unwrap_or(Err(PostgresError::Slow)) {
         Err(PostgresError::Server(error))
             if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) =>
@@ -130,7 +131,11 @@ pub(super) async fn bring_up(pool: &Pool) -> Result<Migrated, PostgresError> {
     }
 }
 
-async fn migrate(client: &mut Client) -> Result<Migrated, PostgresError> {
+/// Applies those that are missing.
+pub(super) async fn migrate_with(
+    client: &mut Client,
+    scripts: &[Script],
+) -> Result<Migrated, PostgresError> {
     // Everything in one transaction: a pooler may hand the next one to another session.
     let transaction = client.transaction().await?;
     transaction
@@ -147,12 +152,26 @@ async fn migrate(client: &mut Client) -> Result<Migrated, PostgresError> {
             transaction.batch_execute("CREATE SCHEMA watchword").await?;
         }
     }
-    for script in SCRIPTS.iter().filter(|script| script.version > from) {
+    for script in scripts.iter().filter(|script| script.version > from) {
         apply(&transaction, script).await?;
         to = script.version;
     }
+    partitions::settle_plans(&transaction).await?;
     transaction.commit().await?;
     Ok(Migrated { from, to })
+}
+
+/// Keeps everybody else from changing the schema until the transaction ends.
+///
+/// # Errors
+/// When it is not of this release.
+pub(super) async fn hold(transaction: &Transaction<'_>) -> Result<(), PostgresError> {
+    transaction.batch_execute(LOCK).await?;
+    let (found, known) = (version(transaction).await?, NEWEST);
+    if found > known {
+        return Err(PostgresError::Newer { found, known });
+    }
+    Ok(())
 }
 
 async fn apply(transaction: &Transaction<'_>, script: &Script) -> Result<(), PostgresError> {

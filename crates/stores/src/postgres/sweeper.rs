@@ -35,8 +35,10 @@ pub(super) async fn sweep(pool: &Pool, now: Option<i64>, most: u32) -> Result<u6
 async fn estimate(pool: &Pool) -> Result<usize, PostgresError> {
     let row = pool
         .row(
-            "SELECT greatest(reltuples, 0)::bigint FROM pg_class
-                WHERE oid = 'watchword.verification'::regclass",
+            "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class
+                WHERE relkind = 'r' AND (oid = 'watchword.verification'::regclass OR oid IN (
+                    SELECT inhrelid FROM pg_inherits
+                    WHERE inhparent = 'watchword.verification'::regclass))",
             &[],
         )
         .await?;

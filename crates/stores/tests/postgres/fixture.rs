@@ -11,6 +11,9 @@ use crate::server::{Installed, Server};
 
 /// A database that has the schema, for all others to be copied from.
 const TEMPLATE: &str = "migrated";
+/// The same, with its tables in partitions.
+const PARTITIONED: &str = "partitioned";
+pub(crate) const PARTITIONS: u16 = 16;
 
 static SERVER: LazyLock<Option<&'static Server>> = LazyLock::new(|| {
     let server = Server::start(Installed::find()?).keep();
@@ -26,6 +29,19 @@ static SERVER: LazyLock<Option<&'static Server>> = LazyLock::new(|| {
     };
     std::thread::spawn(migrate).join().unwrap();
     Some(server)
+});
+static SPREAD: LazyLock<()> = LazyLock::new(|| {
+    let server = shared().unwrap();
+    let copy = format!("CREATE DATABASE {PARTITIONED} TEMPLATE {TEMPLATE}");
+    server.sql("postgres", &copy);
+    let url = url(&server.socket_url(PARTITIONED));
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let partition = move || {
+        let runtime = { runtime }.enable_all().build().unwrap();
+        let done = watchword_stores::partition_postgres(&url, PARTITIONS);
+        runtime.block_on(done).unwrap();
+    };
+    std::thread::spawn(partition).join().unwrap();
 });
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 /// Databases that nobody needs any more.
@@ -58,6 +74,12 @@ impl Database {
     /// Copied from the template.
     pub(crate) fn migrated() -> Self {
         Self::create(&format!("TEMPLATE {TEMPLATE}"))
+    }
+
+    /// With tables in [`PARTITIONS`] partitions each.
+    pub(crate) fn partitioned() -> Self {
+        LazyLock::force(&SPREAD);
+        Self::create(&format!("TEMPLATE {PARTITIONED}"))
     }
 
     /// With nothing in it.
@@ -123,6 +145,13 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) async fn new() -> Self {
         let database = Arc::new(Database::migrated());
+        let store = database.store().await;
+        Self { store, database }
+    }
+
+    /// With tables in partitions.
+    pub(crate) async fn partitioned() -> Self {
+        let database = Arc::new(Database::partitioned());
         let store = database.store().await;
         Self { store, database }
     }

@@ -6,6 +6,7 @@ mod answers;
 mod failures;
 mod fixture;
 mod migrations;
+mod partitions;
 mod places;
 mod privacy;
 #[path = "../servers/postgres.rs"]
@@ -26,6 +27,28 @@ mod one_node {
             let database = Arc::new(Database::migrated());
             let fresh = || Fixture::on(Arc::clone(&database));
             watchword_core::conformance::model_histories_of(48, fresh);
+        });
+    }
+}
+
+mod one_node_with_partitions {
+    use std::sync::Arc;
+
+    use super::fixture::{Database, Fixture, if_installed, shared};
+
+    watchword_core::store_conformance!({
+        if shared().is_none() {
+            return;
+        }
+        Fixture::partitioned()
+    });
+
+    #[test]
+    fn random_histories_come_out_as_in_the_naive_model() {
+        if_installed(|| {
+            let database = Arc::new(Database::partitioned());
+            let fresh = || Fixture::on(Arc::clone(&database));
+            watchword_core::conformance::model_histories_of(16, fresh);
         });
     }
 }

@@ -12,42 +12,6 @@ use crate::fixture::{Database, open, shared};
 use crate::time::{T0, check_step, resend_step, start_step};
 use watchword_stores::{PostgresTime, PostgresUrl};
 
-/// A database whose tables are partitioned as somebody who spreads them could have it.
-fn partitioned() -> Database {
-    let database = Database::empty();
-    database.sql("CREATE SCHEMA watchword");
-    for part in SCHEMA {
-        database.sql(&part.replace(") WITH (fillfactor = 70);", ") PARTITION BY HASH (tag);"));
-        if *part == SCHEMA[0] {
-            database.sql(PARTITIONS);
-        }
-    }
-    database.sql("INSERT INTO watchword.schema_version VALUES (1, 1)");
-    database
-}
-
-const SCHEMA: &[&str] = &[
-    include_str!("../../migrations/postgres/001/tables.sql"),
-    include_str!("../../migrations/postgres/001/ledger.sql"),
-    include_str!("../../migrations/postgres/001/sends.sql"),
-    include_str!("../../migrations/postgres/001/checks.sql"),
-    include_str!("../../migrations/postgres/001/receipts.sql"),
-    include_str!("../../migrations/postgres/001/upkeep.sql"),
-    include_str!("../../migrations/postgres/001/accounts.sql"),
-];
-
-const PARTITIONS: &str = "DO $$
-BEGIN
-    FOR part IN 0..15 LOOP
-        EXECUTE format('CREATE TABLE watchword.recipient_%s PARTITION OF watchword.recipient
-            FOR VALUES WITH (MODULUS 16, REMAINDER %s)', part, part);
-        EXECUTE format('CREATE TABLE watchword.verification_%s PARTITION OF watchword.verification
-            FOR VALUES WITH (MODULUS 16, REMAINDER %s)', part, part);
-        EXECUTE format('CREATE TABLE watchword.source_%s PARTITION OF watchword.source
-            FOR VALUES WITH (MODULUS 16, REMAINDER %s)', part, part);
-    END LOOP;
-END $$";
-
 /// The partition that rows with this tag are in, of a table.
 fn partition(database: &Database, table: &str, tag: u16) -> String {
     let partition = database.sql(&format!(
@@ -105,9 +69,15 @@ async fn no_step_of_a_request_touches_a_partition_of_another_recipient() {
     if shared().is_none() {
         return;
     }
-    let database = partitioned();
+    let database = Database::partitioned();
     // Plans for the values at hand: only a statement that names the tag can be planned past the
     // other partitions. (Plans for any value lock all, and look into one.)
+    database.sql(
+        "DO $$ DECLARE step regprocedure; BEGIN
+            FOR step IN SELECT oid FROM pg_proc WHERE pronamespace = 'watchword'::regnamespace
+            LOOP EXECUTE format('ALTER FUNCTION %s RESET plan_cache_mode', step); END LOOP;
+        END $$",
+    );
     let text = database.server.socket_url(&database.name);
     let one = format!("{text}?options=-c%20plan_cache_mode%3Dforce_custom_plan");
     let store = open(&PostgresUrl::parse(&one).unwrap(), PostgresTime::Caller).await;

@@ -1,14 +1,17 @@
 //! `watchword store copy`: moves everything from one storage to another, with the servers stopped.
+//! `watchword store partition`: spreads the tables of a database over partitions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use watchword_core::keys::KeyRing;
 use watchword_core::moving::Class;
-use watchword_stores::{Move, MoveAccounts, MoveError, Moved, StorageUrl, copy, keeps_accounts};
+use watchword_stores::{
+    Move, MoveAccounts, MoveError, Moved, StorageUrl, copy, keeps_accounts, partition_postgres,
+};
 
 use super::{given_to_serve, runtime};
-use crate::cli::{StoreCommand, StoreCopy};
+use crate::cli::{StoreCommand, StoreCopy, StorePartition};
 use crate::config::secret_keys;
 use crate::failure::Failure;
 use crate::output::{complain, say};
@@ -20,7 +23,33 @@ const TOLD_EVERY: u64 = 250_000;
 pub(super) fn run(command: StoreCommand) -> Result<(), Failure> {
     match command {
         StoreCommand::Copy(args) => copy_all(&args),
+        StoreCommand::Partition(args) => partition(&args),
     }
+}
+
+fn partition(args: &StorePartition) -> Result<(), Failure> {
+    let storage = storage("the storage", &args.storage)?;
+    let StorageUrl::Postgres(url) = &storage else {
+        return Err(Failure::refused(format!(
+            "{storage} has no partitions: this is for PostgreSQL"
+        )));
+    };
+    let done = runtime(true)?.block_on(partition_postgres(url, args.count));
+    let done = done.map_err(|error| Failure::from_error(&error))?;
+    let mut lines = vec![format!(
+        "{:<12}  {:>10}  {:>10}  {:>10}",
+        "", "rows", "before", "partitions"
+    )];
+    for ((table, rows), before) in done.tables.iter().zip(&done.before) {
+        let now = done.now;
+        lines.push(format!("{table:<12}  {rows:>10}  {before:>10}  {now:>10}"));
+    }
+    lines.push(match (done.as_before(), done.now) {
+        (true, _) => "nothing to do: they are as they shall be".to_owned(),
+        (false, 1) => "each table is one piece; start the servers".to_owned(),
+        (false, _) => "the rows are in their partitions; start the servers".to_owned(),
+    });
+    say(&lines.join("\n"))
 }
 
 fn copy_all(args: &StoreCopy) -> Result<(), Failure> {

@@ -19,9 +19,8 @@ INSERT INTO watchword.meta (name, value) VALUES ('api_keys', '0');
 
 -- tag: the first 16 bits of the recipient's keyed index and of the handles of its verifications.
 -- Every step names it, and the keys begin with it, so that the tables can be spread by it, and
--- everything that a step touches of a recipient is in one place. They are not partitioned here:
--- with 16 partitions, each statement of a step took four times as long, most of it to plan past
--- fifteen of them.
+-- everything that a step touches of a recipient is in one place. They are not partitioned here,
+-- as that makes every step slower; partition/tables.sql does it for those who want it.
 --
 -- The fillfactor leaves room for the next version of a row beside it.
 
