@@ -9,6 +9,7 @@ use watchword_stores::{Move, MoveAccounts, MoveError, OpenError, StorageUrl, cop
 use crate::ALONE;
 use crate::copies::{PEOPLE, Real, file, fill, found, options, serve, wanted};
 use crate::home::{Shared, server};
+use crate::servers::{RedisServer, is_there};
 
 /// A namespace of the Redis that all tests share.
 fn namespace() -> Option<(Shared, StorageUrl)> {
@@ -81,4 +82,31 @@ async fn interrupted_without_accounts(wanted: &Move) {
         copy(&wanted, &told).await.map(drop)
     });
     assert!(copying.await.unwrap_err().is_panic());
+}
+
+/// A server that throws keys away when its memory is full would throw limits and locks away, and
+/// may have done so already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_throws_keys_away_is_neither_source_nor_target() {
+    if !is_there() {
+        return;
+    }
+    let evicting = ["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"];
+    let server = tokio::task::spawn_blocking(move || RedisServer::start(&evicting));
+    let server = server.await.unwrap();
+    let there = StorageUrl::Redis(Box::new(server.url("").parse().unwrap()));
+    let folder = tempfile::tempdir().unwrap();
+    let (full, new) = (file(&folder, "a.db"), file(&folder, "b.db"));
+    fill(&full).await;
+    for (from, to) in [(&full, &there), (&there, &new)] {
+        let plan = Move {
+            accounts: MoveAccounts::Stay,
+            ..wanted(from, to)
+        };
+        let refused = copy(&plan, &|_| {}).await.unwrap_err().to_string();
+        assert!(refused.contains("allkeys-lru"), "{refused}");
+        assert!(refused.contains("noeviction"), "{refused}");
+    }
+    assert_eq!(server.connect().ask(&["DBSIZE"]).number(), 0);
+    assert!(!folder.path().join("b.db").exists());
 }
