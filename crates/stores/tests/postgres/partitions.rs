@@ -90,10 +90,11 @@ async fn rows_indexes_rights_and_steps_are_kept_in_partitions_and_back() {
         let wrong = CheckTarget::Id(place(7).0);
         let checked = store.check(check_step(wrong, "000000"), T0).await.unwrap();
         let left = 4 - u32::try_from(round).unwrap();
-        let expected = CheckOutcome::Incorrect {
-            attempts_left: left,
-        };
-        assert_eq!(checked, expected);
+        let counted = matches!(
+            checked,
+            CheckOutcome::Incorrect { attempts_left, .. } if attempts_left == left
+        );
+        assert!(counted, "{checked:?}");
     }
     let undo = "DELETE FROM watchword.verification; DELETE FROM watchword.recipient;
          DELETE FROM watchword.source";
