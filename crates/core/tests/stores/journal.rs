@@ -163,6 +163,33 @@ async fn a_snapshot_holds_all_up_to_the_position_that_it_says() {
     assert_eq!((records.len(), again.len()), (1, 1));
 }
 
+/// From the beginning, and from a snapshot of before or after.
+#[tokio::test]
+async fn what_was_erased_stays_erased_when_the_journal_is_replayed() {
+    let store = MemoryStore::new(Tape::default(), 10);
+    let step = step(nth(1), true);
+    let (app, id, whose) = (step.app.clone(), step.id, step.recipient);
+    let details = step.details.as_bytes().to_vec();
+    store.start(step, T0).await.unwrap();
+    let before = image(&store);
+    let holds = |bytes: &[u8]| bytes.windows(details.len()).any(|part| part == details);
+    assert!(holds(&before));
+    assert_eq!(store.erase(whose, T0).await.unwrap(), 1);
+    let (after, records) = (image(&store), store.journal().records());
+    assert!(!holds(&after) && !holds(records.last().unwrap()));
+    for snapshot in [Vec::new(), before, after] {
+        let again = MemoryStore::new(NoJournal, 10);
+        again.restore(&snapshot, T0).unwrap();
+        for record in &records {
+            again.restore(record, T0).unwrap();
+        }
+        assert_eq!(again.get(&app, id, T0).await.unwrap(), None);
+        let found = again.remembered(whose, T0).await.unwrap();
+        assert_eq!(found.verifications, []);
+        assert_eq!(found.ledger.sends.moments(), [T0], "but its counters");
+    }
+}
+
 #[tokio::test]
 async fn nothing_happens_while_the_journal_cannot_write() {
     let store = MemoryStore::new(Tape::default(), 10);

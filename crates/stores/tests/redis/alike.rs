@@ -166,3 +166,36 @@ async fn recipients_of_one_place_have_limits_codes_and_locks_of_their_own() {
             .is_some()
     );
 }
+
+/// It reads the place that they share and writes it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_takes_nothing_along_of_others_that_begin_meanwhile() {
+    let Some(fixture) = on_its_own(&[]).await else {
+        return;
+    };
+    let (app, now) = (AppId::default(), SetClock::default().now());
+    fixture.start(start(0, 0), now).await.unwrap();
+    let port = fixture.port();
+    let erasing = tokio::spawn(async move {
+        let mut done = 0;
+        for _ in 0..500 {
+            // It gives up where others are at it all the time.
+            done += usize::from(port.erase(recipient(0), now).await.is_ok());
+        }
+        done
+    });
+    let mut others = Vec::new();
+    for number in 1..=200 {
+        let step = start(number, number.into());
+        others.push(step.id);
+        let started = fixture.start(step, now).await.unwrap();
+        assert!(matches!(started, StartOutcome::Started(_)), "{started:?}");
+    }
+    assert!(erasing.await.unwrap() > 0);
+    for id in others {
+        assert!(
+            fixture.get(&app, id, now).await.unwrap().is_some(),
+            "{id:?}"
+        );
+    }
+}
