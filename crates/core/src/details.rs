@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use crate::binding::BindingDigest;
 use crate::channel::Channel;
 use crate::code::{Alphabet, Code, CodeFormat};
+use crate::compact::{Reader, bytes, number};
 use crate::entropy::{Entropy, EntropyError};
 use crate::id::VerificationId;
 use crate::keys::{KeyRing, Sealed, Unsealable};
@@ -100,8 +101,7 @@ impl Details {
         let to = self.to.as_ref().map(Recipient::canonical);
         let texts = [to, self.locale.as_deref(), code, metadata.as_deref()];
         for text in texts.into_iter().flatten() {
-            number(&mut out, text.len() as u64);
-            out.extend(text.as_bytes());
+            bytes(&mut out, text.as_bytes());
         }
         out
     }
@@ -123,7 +123,7 @@ impl Details {
         let alphabet = *ALPHABETS.get(usize::from(alphabet))?;
         let ttl = Duration::from_millis(reader.number()?);
         let max_attempts = u32::try_from(reader.number()?).ok()?;
-        let channels = reader.text_bytes()?.iter();
+        let channels = reader.bytes()?.iter();
         let channels = channels.map(|at| Channel::ALL.get(usize::from(*at)).copied());
         let channels = channels.collect::<Option<_>>()?;
         let binding = if flags & BINDING == 0 {
@@ -160,48 +160,6 @@ fn small(place: Option<usize>) -> u8 {
     place
         .and_then(|place| u8::try_from(place).ok())
         .unwrap_or(0)
-}
-
-/// Seven bits a byte, the lowest first; the last byte has its top bit clear.
-fn number(out: &mut Vec<u8>, mut number: u64) {
-    while number > 0x7F {
-        out.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    out.push(number.to_le_bytes()[0]);
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn array<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let [byte] = *self.array()?;
-            number |= u64::from(byte & 0x7F) << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    fn text_bytes(&mut self) -> Option<&'a [u8]> {
-        let length = usize::try_from(self.number()?).ok()?;
-        let (text, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(text)
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.text_bytes()?).ok()
-    }
 }
 
 impl std::fmt::Debug for Details {

@@ -15,6 +15,7 @@ mod callback;
 mod channel;
 mod clock;
 mod code;
+mod compact;
 mod countries;
 mod delivery;
 mod description;

@@ -1,5 +1,6 @@
 //! Limits that hold exactly: at most so many events in any window.
 
+use std::ops::RangeBounds;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -55,26 +56,52 @@ pub struct Standing {
 /// Neither a fixed window nor a leaky bucket keeps "at most 3 in 10 minutes" for every window of
 /// ten minutes. Remembering the moments does, at eight bytes each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SlidingLog(Vec<Timestamp>);
+pub struct SlidingLog(Moments);
+
+/// Mostly there is one, and then nothing more than that is held: a log lies in memory for each
+/// source and recipient.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Moments {
+    #[default]
+    None,
+    One(Timestamp),
+    /// More than one. In a box, so that the others take less room.
+    #[allow(clippy::box_collection, reason = "the list itself is three words")]
+    Many(Box<Vec<Timestamp>>),
+}
+
+impl Moments {
+    fn of(moments: Vec<Timestamp>) -> Self {
+        match moments[..] {
+            [] => Self::None,
+            [one] => Self::One(one),
+            _ => Self::Many(Box::new(moments)),
+        }
+    }
+}
 
 impl SlidingLog {
     /// A log that holds these moments, in any order.
     #[must_use]
     pub fn from_moments(mut moments: Vec<Timestamp>) -> Self {
         moments.sort_unstable();
-        Self(moments)
+        Self(Moments::of(moments))
     }
 
     /// The moments, oldest first.
     #[must_use]
     pub fn moments(&self) -> &[Timestamp] {
-        &self.0
+        match &self.0 {
+            Moments::None => &[],
+            Moments::One(at) => std::slice::from_ref(at),
+            Moments::Many(moments) => moments,
+        }
     }
 
     /// Whether nothing is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        matches!(self.0, Moments::None)
     }
 
     /// How long a new entry has to wait until every quota admits it; `None` if it may go now.
@@ -96,14 +123,15 @@ impl SlidingLog {
             return Some(quota.window);
         }
         // The entry that has to leave the window first is the max-th from the end.
-        let blocking = self.0[self.0.len().checked_sub(max)?];
+        let moments = self.moments();
+        let blocking = moments[moments.len().checked_sub(max)?];
         let free_at = blocking.plus(quota.window);
         (free_at > self.as_of(now)).then(|| free_at.since(now))
     }
 
     /// The moment that the log is read at.
     fn as_of(&self, now: Timestamp) -> Timestamp {
-        self.0.last().map_or(now, |newest| now.max(*newest))
+        self.moments().last().map_or(now, |newest| now.max(*newest))
     }
 
     /// How many more entries `quota` admits at this moment.
@@ -111,7 +139,7 @@ impl SlidingLog {
     pub fn remaining(&self, quota: Quota, now: Timestamp) -> u32 {
         let as_of = self.as_of(now);
         let inside = self
-            .0
+            .moments()
             .iter()
             .rev()
             .take_while(|at| at.plus(quota.window) > as_of)
@@ -126,7 +154,8 @@ impl SlidingLog {
     pub fn standing(&self, quotas: &[Quota], now: Timestamp) -> Option<Standing> {
         let stand = |quota: &Quota| {
             let as_of = self.as_of(now);
-            let oldest = self.0.iter().find(|at| at.plus(quota.window) > as_of);
+            let mut moments = self.moments().iter();
+            let oldest = moments.find(|at| at.plus(quota.window) > as_of);
             Standing {
                 quota: *quota,
                 remaining: self.remaining(*quota, now),
@@ -143,32 +172,49 @@ impl SlidingLog {
     /// the clock stepped back, so that the log stays in order.
     pub fn record(&mut self, now: Timestamp) -> Timestamp {
         let at = self.as_of(now);
-        if self.0.capacity() == 0 {
-            // As many as fit into the smallest piece of memory there is.
-            self.0.reserve_exact(3);
+        match &mut self.0 {
+            Moments::None => self.0 = Moments::One(at),
+            Moments::One(before) => self.0 = Moments::Many(Box::new(vec![*before, at])),
+            Moments::Many(moments) => moments.push(at),
         }
-        self.0.push(at);
         at
     }
 
     /// Takes one entry of that moment back; whether there was one.
     pub fn take_back(&mut self, at: Timestamp) -> bool {
-        let found = self.0.iter().rposition(|entry| *entry == at);
+        let found = self.moments().iter().rposition(|entry| *entry == at);
         if let Some(index) = found {
-            self.0.remove(index);
+            self.remove(index..=index);
         }
         found.is_some()
     }
 
     /// Forgets what no window of this length can still hold.
     pub fn forget(&mut self, horizon: Duration, now: Timestamp) {
-        let kept = self.0.partition_point(|at| at.plus(horizon) <= now);
-        self.0.drain(..kept);
+        let moments = self.moments();
+        let kept = moments.partition_point(|at| at.plus(horizon) <= now);
+        if kept > 0 {
+            self.remove(0..kept);
+        }
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.0 = Moments::None;
+    }
+
+    /// Removes the entries at these places, of which there is one at least.
+    fn remove(&mut self, places: impl RangeBounds<usize>) {
+        self.0 = match std::mem::take(&mut self.0) {
+            Moments::None | Moments::One(_) => Moments::None,
+            Moments::Many(mut moments) => {
+                moments.drain(places);
+                match moments.len() {
+                    0 | 1 => Moments::of(*moments),
+                    _ => Moments::Many(moments),
+                }
+            }
+        };
     }
 }
 

@@ -32,7 +32,7 @@ impl Sealed {
         Self(bytes.into())
     }
 
-    pub(super) fn key_id(&self) -> Option<KeyId> {
+    pub(crate) fn key_id(&self) -> Option<KeyId> {
         self.0.first_chunk::<4>().map(|id| KeyId::from_bytes(*id))
     }
 }

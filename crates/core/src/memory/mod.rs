@@ -6,6 +6,7 @@
 
 mod fallbacks;
 mod journal;
+mod ledgers;
 mod names;
 mod packed;
 mod recipients;

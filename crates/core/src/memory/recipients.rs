@@ -36,8 +36,8 @@ impl<J: Journal> MemoryStore<J> {
                 .verifications
                 .all()
                 .filter(|row| row.recipient == recipient);
-            let ledger = shard.ledgers.get(&recipient).cloned();
-            let found = Remembered::of(ledger.unwrap_or_default(), theirs, now);
+            let ledger = shard.ledgers.open(recipient);
+            let found = Remembered::of(ledger, theirs, now);
             (found, self.journal.position())
         };
         self.settle(position).await?;

@@ -97,10 +97,10 @@ impl<J: Journal> MemoryStore<J> {
                     ledgers,
                     verifications,
                 } = &mut *shard;
-                let ledger = ledgers.entry(step.recipient).or_default();
+                let mut ledger = ledgers.open(step.recipient);
                 let before = ledger.slot(&step.purpose).map(|slot| slot.id);
                 let mut pending = before.and_then(|id| verifications.open(id));
-                let started = step::start(ledger, pending.as_mut(), step, now);
+                let started = step::start(&mut ledger, pending.as_mut(), step, now);
                 let admitted = started.map(|(started, at)| {
                     if let Some(superseded) = &pending {
                         verifications.put(superseded);
@@ -109,7 +109,7 @@ impl<J: Journal> MemoryStore<J> {
                         pending.iter().for_each(|old| Change::put(out, old));
                         Change::put(out, &started);
                         if step.terms.failures.is_some() {
-                            Change::put_ledger(out, step.recipient, ledger);
+                            Change::put_ledger(out, step.recipient, &ledger);
                         }
                     });
                     let value = verifications.put(&started);
@@ -119,7 +119,7 @@ impl<J: Journal> MemoryStore<J> {
                         value,
                     }
                 });
-                shard.tidy(step.recipient);
+                ledgers.put(step.recipient, &ledger);
                 admitted
             },
         );
@@ -144,14 +144,14 @@ impl<J: Journal> MemoryStore<J> {
                 return Err(ResendOutcome::NotFound);
             };
             let recipient = verification.recipient;
-            let ledger = ledgers.entry(recipient).or_default();
-            let renewed = step::resend(ledger, Some(&mut verification), step, now);
+            let mut ledger = ledgers.open(recipient);
+            let renewed = step::resend(&mut ledger, Some(&mut verification), step, now);
             let admitted = renewed.map(|at| {
                 verifications.put(&verification);
                 let position = self.append(|out| {
                     Change::put(out, &verification);
                     if verification.addressed {
-                        Change::put_ledger(out, recipient, ledger);
+                        Change::put_ledger(out, recipient, &ledger);
                     }
                 });
                 Admitted {
@@ -160,7 +160,7 @@ impl<J: Journal> MemoryStore<J> {
                     value: Box::new(verification),
                 }
             });
-            shard.tidy(recipient);
+            ledgers.put(recipient, &ledger);
             admitted
         });
         match renewed {

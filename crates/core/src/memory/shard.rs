@@ -5,19 +5,19 @@ use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::digest::{RecipientIndex, SourceIndex};
+use crate::digest::SourceIndex;
 use crate::id::VerificationId;
-use crate::ledger::RecipientLedger;
 use crate::limit::SlidingLog;
 use crate::verification::Verification;
 
+use super::ledgers::Ledgers;
 use super::packed::Packed;
 
 /// Recipients and their verifications. Handles begin with the tag of their recipient's index, so
 /// that both are always in the same shard.
 #[derive(Default)]
 pub(super) struct Shard {
-    pub(super) ledgers: HashMap<RecipientIndex, RecipientLedger>,
+    pub(super) ledgers: Ledgers,
     pub(super) verifications: Rows,
 }
 
@@ -69,19 +69,8 @@ impl Shard {
     /// Drops what can no longer matter; returns how many verifications went.
     pub(super) fn sweep(&mut self, horizon: Duration, now: Timestamp) -> usize {
         let gone = self.verifications.sweep(now);
-        self.ledgers
-            .retain(|_, ledger| !ledger.is_idle(horizon, now));
-        shrink(&mut self.ledgers);
+        self.ledgers.sweep(horizon, now);
         gone
-    }
-
-    /// Removes a ledger that holds nothing, as those of verifications without a recipient do.
-    pub(super) fn tidy(&mut self, index: RecipientIndex) {
-        if let Entry::Occupied(entry) = self.ledgers.entry(index)
-            && *entry.get() == RecipientLedger::default()
-        {
-            entry.remove();
-        }
     }
 }
 
@@ -112,7 +101,7 @@ impl SourceShard {
 }
 
 /// Gives memory back after a flood, but never on the way up.
-fn shrink<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>) {
+pub(super) fn shrink<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>) {
     if map.capacity() > 64 && map.len() < map.capacity() / 4 {
         map.shrink_to(map.len() * 2);
     }

@@ -92,18 +92,18 @@ impl<J: Journal> MemoryStore<J> {
         purpose: &Purpose,
     ) -> Option<VerificationId> {
         let shard = self.shard(recipient.tag());
-        let slot = shard.ledgers.get(&recipient)?.slot(purpose)?;
-        Some(slot.id)
+        let ledger = shard.ledgers.get(recipient)?;
+        Some(ledger.slot(purpose)?.id)
     }
 
     /// Whose verification it is, if it is the newest of its recipient and purpose that is known of.
     pub fn recipient_of(&self, id: VerificationId) -> Option<RecipientIndex> {
         let shard = self.shard(id.tag());
-        let of = |(index, ledger): (&RecipientIndex, &RecipientLedger)| {
+        let of = |(index, ledger): (RecipientIndex, RecipientLedger)| {
             let newest = ledger.slots.iter().any(|slot| slot.id == id);
-            newest.then_some(*index)
+            newest.then_some(index)
         };
-        shard.ledgers.iter().find_map(of)
+        shard.ledgers.all().find_map(of)
     }
 
     /// How far back a limit may look.
@@ -116,7 +116,7 @@ impl<J: Journal> MemoryStore<J> {
         let shard = self.shard(recipient.tag());
         shard
             .ledgers
-            .get(&recipient)
+            .get(recipient)
             .is_some_and(|ledger| ledger.locked)
     }
 
@@ -139,7 +139,7 @@ impl<J: Journal> MemoryStore<J> {
             ledgers,
             verifications,
         } = &mut *shard;
-        let ledger = ledgers.entry(send.recipient).or_default();
+        let mut ledger = ledgers.open(send.recipient);
         let before = ledger.slot(send.purpose).map(|slot| slot.id);
         let before = before.filter(|before| *before != send.id);
         let old = before.and_then(|id| verifications.open(id));
@@ -151,7 +151,8 @@ impl<J: Journal> MemoryStore<J> {
         }
         let memory = send.terms.memory(send.ttl);
         ledger.count_send(send.purpose, send.id, memory, now);
-        self.append(|out| Change::put_ledger(out, send.recipient, ledger));
+        ledgers.put(send.recipient, &ledger);
+        self.append(|out| Change::put_ledger(out, send.recipient, &ledger));
     }
 
     /// Gives back a send that the primary gave back. Where it is not known any more, it stays
@@ -159,15 +160,17 @@ impl<J: Journal> MemoryStore<J> {
     pub fn mirror_withdrawal(&self, id: VerificationId, source: Option<SourceIndex>) {
         let mut shard = self.shard(id.tag());
         let mut sent_at = None;
-        for (index, ledger) in &mut shard.ledgers {
-            let slot = ledger.slots.iter().find(|slot| slot.id == id);
-            let charged = slot.and_then(|slot| Some((slot.purpose.clone(), slot.sent_at?)));
-            if let Some((purpose, at)) = charged {
-                ledger.take_back_send(&purpose, id, at);
-                self.append(|out| Change::put_ledger(out, *index, ledger));
-                sent_at = Some(at);
-                break;
-            }
+        let charged = |(index, ledger): (RecipientIndex, RecipientLedger)| {
+            let slot = ledger.slots.iter().find(|slot| slot.id == id)?;
+            let (purpose, at) = (slot.purpose.clone(), slot.sent_at?);
+            Some((index, ledger, purpose, at))
+        };
+        let found = shard.ledgers.all().find_map(charged);
+        if let Some((index, mut ledger, purpose, at)) = found {
+            ledger.take_back_send(&purpose, id, at);
+            shard.ledgers.put(index, &ledger);
+            self.append(|out| Change::put_ledger(out, index, &ledger));
+            sent_at = Some(at);
         }
         drop(shard);
         if let Some((index, at)) = source.zip(sent_at) {
@@ -201,13 +204,13 @@ impl<J: Journal> MemoryStore<J> {
 
     fn mirror(&self, recipient: RecipientIndex, change: impl FnOnce(&mut RecipientLedger)) {
         let mut shard = self.shard(recipient.tag());
-        let ledger = shard.ledgers.entry(recipient).or_default();
-        let before = ledger.clone();
-        change(ledger);
-        if *ledger != before {
-            self.append(|out| Change::put_ledger(out, recipient, ledger));
+        let before = shard.ledgers.open(recipient);
+        let mut ledger = before.clone();
+        change(&mut ledger);
+        if ledger != before {
+            shard.ledgers.put(recipient, &ledger);
+            self.append(|out| Change::put_ledger(out, recipient, &ledger));
         }
-        shard.tidy(recipient);
     }
 
     /// What one of [`super::SHARDS`] parts counted from `since` on and before `until`.
@@ -219,7 +222,7 @@ impl<J: Journal> MemoryStore<J> {
         let mut counted = Counted::default();
         {
             let shard = self.part(part);
-            for (index, ledger) in &shard.ledgers {
+            for (index, ledger) in shard.ledgers.all() {
                 let (sends, failures) = (number(&ledger.sends), number(&ledger.failures));
                 if sends == 0 && failures == 0 {
                     continue;
@@ -230,7 +233,7 @@ impl<J: Journal> MemoryStore<J> {
                     sent && shard.verifications.has(slot.id)
                 });
                 counted.recipients.push(CountedRecipient {
-                    index: *index,
+                    index,
                     sends,
                     failures,
                     locked: ledger.locked && failures > 0,

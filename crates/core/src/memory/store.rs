@@ -122,9 +122,9 @@ impl<J: Journal> MemoryStore<J> {
                 Change::Ledger(index, ledger) => {
                     let mut shard = self.shard(index.tag());
                     if ledger.is_idle(self.horizon(), now) {
-                        shard.ledgers.remove(&index);
+                        shard.ledgers.remove(index);
                     } else {
-                        shard.ledgers.insert(index, ledger);
+                        shard.ledgers.put(index, &ledger);
                     }
                 }
                 Change::Source(index, log) => {
@@ -152,8 +152,8 @@ impl<J: Journal> MemoryStore<J> {
             .for_each(|verification| Change::put(out, &verification));
         shard
             .ledgers
-            .iter()
-            .for_each(|(index, ledger)| Change::put_ledger(out, *index, ledger));
+            .all()
+            .for_each(|(index, ledger)| Change::put_ledger(out, index, &ledger));
         drop(shard);
         // The smaller maps ride along with the first parts.
         if let Some(sources) = self.sources.get(part) {
@@ -242,7 +242,8 @@ impl<J: Journal> MemoryStore<J> {
         let id = match &step.target {
             CheckTarget::Id(id) => Some(*id),
             CheckTarget::Recipient(recipient, purpose) => ledgers
-                .get(recipient)
+                .get(*recipient)
+                .as_ref()
                 .and_then(|ledger| ledger.slot(purpose))
                 .map(|slot| slot.id),
         };
@@ -250,8 +251,8 @@ impl<J: Journal> MemoryStore<J> {
             return (CheckOutcome::NotFound, self.journal.position());
         };
         let recipient = verification.recipient;
-        let ledger = ledgers.entry(recipient).or_default();
-        let outcome = step::check(ledger, Some(&mut verification), step, now);
+        let mut ledger = ledgers.open(recipient);
+        let outcome = step::check(&mut ledger, Some(&mut verification), step, now);
         let changed = matches!(
             outcome,
             CheckOutcome::Approved(_) | CheckOutcome::Incorrect { .. }
@@ -261,13 +262,13 @@ impl<J: Journal> MemoryStore<J> {
             self.append(|out| {
                 Change::put(out, &verification);
                 if verification.addressed {
-                    Change::put_ledger(out, recipient, ledger);
+                    Change::put_ledger(out, recipient, &ledger);
                 }
             })
         } else {
             self.journal.position()
         };
-        shard.tidy(recipient);
+        ledgers.put(recipient, &ledger);
         (outcome, position)
     }
 
@@ -284,17 +285,20 @@ impl<J: Journal> MemoryStore<J> {
         } = &mut *shard;
         let mut verification = verifications.open(id);
         let recipient = verification.as_ref().map(|found| found.recipient);
-        let mut ledger = recipient.and_then(|index| ledgers.get_mut(&index));
-        let (answer, changed) = change(verification.as_mut(), ledger.as_deref_mut());
+        let mut ledger = recipient.and_then(|index| ledgers.get(index));
+        let (answer, changed) = change(verification.as_mut(), ledger.as_mut());
         let position = if changed {
             if let Some(changed) = &verification {
                 verifications.put(changed);
+            }
+            let ledger = recipient.zip(ledger);
+            if let Some((index, changed)) = &ledger {
+                ledgers.put(*index, changed);
             }
             self.append(|out| {
                 verification
                     .iter()
                     .for_each(|changed| Change::put(out, changed));
-                let ledger = recipient.zip(ledger);
                 ledger
                     .iter()
                     .for_each(|(index, changed)| Change::put_ledger(out, *index, changed));
@@ -358,8 +362,9 @@ impl<J: Journal> Store for MemoryStore<J> {
     ) -> Result<Option<Verification>, StoreError> {
         let id = {
             let shard = self.shard(recipient.tag());
-            let ledger = shard.ledgers.get(&recipient);
+            let ledger = shard.ledgers.get(recipient);
             ledger
+                .as_ref()
                 .and_then(|ledger| ledger.slot(purpose))
                 .map(|slot| slot.id)
         };
@@ -461,11 +466,12 @@ impl<J: Journal> Store for MemoryStore<J> {
         self.journal.ready()?;
         let (unlocked, position) = {
             let mut shard = self.shard(recipient.tag());
-            match shard.ledgers.get_mut(&recipient) {
-                Some(ledger) => {
+            match shard.ledgers.get(recipient) {
+                Some(mut ledger) => {
                     let held = ledger.holds_failures(now);
                     ledger.unlock();
-                    let record = |out: &mut Vec<u8>| Change::put_ledger(out, recipient, ledger);
+                    shard.ledgers.put(recipient, &ledger);
+                    let record = |out: &mut Vec<u8>| Change::put_ledger(out, recipient, &ledger);
                     (held, self.append(record))
                 }
                 None => (false, self.journal.position()),
