@@ -37,7 +37,8 @@ pub use accounts::{AccountParts, Accounts, LOGIN, Registration, SIGNUP};
 pub use memory::MemoryAccounts;
 pub use outcome::{RegisterError, ResendError, Verified, VerifyError};
 pub use password::{
-    HashCost, HashError, InvalidPassword, Password, PasswordHash, PasswordHasher, WeakHashCost,
+    Announced, HashCost, HashError, InvalidPassword, Password, PasswordHash, PasswordHasher,
+    WeakHashCost,
 };
 pub use renewal::Renewed;
 pub use token::{ACCESS_TYPE, AccessToken, AccessTokenLife};

@@ -99,7 +99,7 @@ fn tell(renewed: Renewed) {
     }
 }
 
-/// Half of the machine: the other half serves those who log in by code.
+/// Half of the machine, rounded down: the other half serves those who log in by code.
 fn usual_workers() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }

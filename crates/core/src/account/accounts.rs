@@ -121,7 +121,9 @@ impl Accounts {
             mobile,
             password,
         } = registration;
-        // First: neither what is taken nor the work of hashing is to be had for nothing.
+        // Who could not be served pays nothing, and costs nothing either.
+        let mut announced = Some(self.0.passwords.announce()?);
+        // Then at once: neither what is taken nor the work of hashing is to be had for nothing.
         self.charge(app, &terms).await?;
         let mut metadata = None;
         for _ in 0..TRIES {
@@ -136,6 +138,7 @@ impl Accounts {
                     if !known.await? || !same {
                         return Err(RegisterError::Taken);
                     }
+                    drop(announced.take());
                     match self.send_again(app, id, terms.clone()).await {
                         Err(SendError::NotFound | SendError::Exhausted) => continue,
                         sent => return Ok(sent?),
@@ -154,6 +157,8 @@ impl Accounts {
                 };
                 let sealed = pending.to_metadata(app, &mobile, self.keys(), self.entropy());
                 metadata = Some(sealed.map_err(Failure::from).map_err(SendError::from)?);
+                // What follows takes as long as a provider.
+                drop(announced.take());
             }
             let mut request =
                 self.request(app, mobile.clone(), SIGNUP, Channel::Sms, terms.clone());

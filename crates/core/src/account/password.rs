@@ -198,9 +198,21 @@ impl From<argon2::Error> for HashError {
     }
 }
 
+/// What is held by somebody on the way to a [`PasswordHasher`].
+pub type Announced = Box<dyn Send>;
+
 /// Hashes passwords, a few at a time, away from the threads that serve requests.
 #[async_trait]
 pub trait PasswordHasher: Send + Sync + 'static {
+    /// Whoever will bring a password asks here first, before anything is looked up, and holds what it gets
+    /// until the password is hashed. So a flood of them costs nothing but the refusals.
+    ///
+    /// # Errors
+    /// [`HashError::Busy`] when as many are on their way as may be.
+    fn announce(&self) -> Result<Announced, HashError> {
+        Ok(Box::new(()))
+    }
+
     /// Hashes a password.
     ///
     /// # Errors

@@ -8,8 +8,8 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::json;
 use watchword_core::account::{
-    AccountId, AccountRecord, AccountStore, CreateOutcome, HashError, Identifier, Password,
-    PasswordHash, PasswordHasher,
+    AccountId, AccountRecord, AccountStore, Announced, CreateOutcome, HashError, Identifier,
+    Password, PasswordHash, PasswordHasher,
 };
 use watchword_core::keys::KeyId;
 use watchword_core::{StoreError, Verdict};
@@ -190,6 +190,40 @@ async fn when_too_many_passwords_wait_a_registration_is_refused_and_nothing_sent
     refused.says(503, UNABLE);
     assert_eq!(world.pigeon.count(), 0);
     assert_eq!(world.request_otp(MOBILE, false).await.status, 200);
+}
+
+/// A pool that lets nobody come.
+struct Crowded;
+
+#[async_trait]
+impl PasswordHasher for Crowded {
+    fn announce(&self) -> Result<Announced, HashError> {
+        Err(HashError::Busy)
+    }
+
+    async fn hash(&self, _: Password) -> Result<PasswordHash, HashError> {
+        panic!("it said that it had no room")
+    }
+
+    async fn matches(&self, _: Password, _: PasswordHash) -> Result<bool, HashError> {
+        panic!("it said that it had no room")
+    }
+}
+
+#[tokio::test]
+async fn a_registration_beyond_the_room_for_passwords_is_refused_before_anything_is_looked_up() {
+    let world = World::with(Setting {
+        passwords: Arc::new(Crowded),
+        accounts: Arc::new(Gone),
+        ..Setting::default()
+    });
+    // More often than a source may ask: nothing is counted.
+    for _ in 0..20 {
+        let refused = world.register(EMAIL, MOBILE, PASSWORD).await;
+        refused.says(503, UNABLE);
+        assert_eq!(refused.header("retry-after"), "5");
+    }
+    assert_eq!(world.pigeon.count(), 0);
 }
 
 /// A store of accounts that cannot be reached.

@@ -1,23 +1,30 @@
 //! The pool that hashes passwords: few at a time, some waiting, the rest refused.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
 use watchword_core::Entropy;
-use watchword_core::account::{HashCost, HashError, Password, PasswordHash, PasswordHasher};
+use watchword_core::account::{
+    Announced, HashCost, HashError, Password, PasswordHash, PasswordHasher,
+};
 
-/// Hashes passwords on threads of its own, so that nobody who logs in by code waits for them.
+/// Hashes passwords on threads of its own, which the system runs when no other wants the processor (on
+/// Linux), so that nobody who logs in by code waits for them.
 ///
 /// The memory of hashing is bounded: that of one hash ([`HashCost::memory_kib`]) times `workers`.
 pub struct PasswordPool {
     cost: HashCost,
     entropy: Arc<dyn Entropy>,
     workers: Arc<Semaphore>,
+    crew: Crew,
     /// Passwords that wait or are being hashed.
     held: Arc<AtomicUsize>,
+    /// Those who will bring one, and those who have brought it: no more of them either.
+    announced: Arc<AtomicUsize>,
     most: usize,
 }
 
@@ -46,6 +53,18 @@ impl PoolFill {
 /// A place in the pool, from the moment somebody waits until the hash is there.
 struct Place(Arc<AtomicUsize>);
 
+impl Place {
+    fn among(taken: &Arc<AtomicUsize>, most: usize) -> Result<Self, HashError> {
+        let before = taken.fetch_add(1, Ordering::AcqRel);
+        let place = Self(Arc::clone(taken));
+        if before < most {
+            Ok(place)
+        } else {
+            Err(HashError::Busy)
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
@@ -62,7 +81,9 @@ impl PasswordPool {
             cost,
             entropy,
             workers: Arc::new(Semaphore::new(workers)),
+            crew: Crew::new(workers),
             held: Arc::default(),
+            announced: Arc::default(),
             most: workers.saturating_add(waiting),
         }
     }
@@ -80,24 +101,99 @@ impl PasswordPool {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashError> {
-        let before = self.held.fetch_add(1, Ordering::AcqRel);
-        let place = Place(Arc::clone(&self.held));
-        if before >= self.most {
-            return Err(HashError::Busy);
-        }
+        let place = Place::among(&self.held, self.most)?;
         let turn = Arc::clone(&self.workers).acquire_owned().await;
         let turn = turn.map_err(|_| HashError::Failed)?;
-        let done = spawn_blocking(move || {
+        let (tell, done) = oneshot::channel();
+        self.crew.begin(Box::new(move || {
+            let done = work();
             // Held until the work is done, even if nobody waits for it any more.
-            let (_turn, _place) = (turn, place);
-            work()
-        });
+            drop((turn, place));
+            // Nobody may.
+            let _ = tell.send(done);
+        }));
         done.await.map_err(|_| HashError::Failed)
     }
 }
 
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Threads that take work one by one. Those of the runtime would come back to it with the priority that
+/// they were given here: a thread may not raise its own.
+struct Crew {
+    work: mpsc::Sender<Work>,
+    rest: Arc<Mutex<mpsc::Receiver<Work>>>,
+    threads: AtomicUsize,
+    most: usize,
+}
+
+impl Crew {
+    fn new(most: usize) -> Self {
+        let (work, rest) = mpsc::channel();
+        Self {
+            work,
+            rest: Arc::new(Mutex::new(rest)),
+            threads: AtomicUsize::new(0),
+            most,
+        }
+    }
+
+    /// Has this done by the next thread that is free. Whoever calls has seen to it that one is, or will
+    /// be: what waits here has no bound of its own.
+    fn begin(&self, work: Work) {
+        // A thread for each piece of work until there are all: most servers hash nothing.
+        let one_more = |threads| (threads < self.most).then_some(threads + 1);
+        if self
+            .threads
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .is_ok()
+        {
+            let rest = Arc::clone(&self.rest);
+            let thread = std::thread::Builder::new().name("passwords".to_owned());
+            if let Err(error) = thread.spawn(move || take(&rest)) {
+                self.threads.fetch_sub(1, Ordering::Relaxed);
+                tracing::warn!(%error, "there is no thread to hash passwords on");
+            }
+        }
+        // Its receiver is ours, too, so there is one.
+        let _ = self.work.send(work);
+    }
+}
+
+/// Does what comes, until nobody can send more.
+fn take(rest: &Mutex<mpsc::Receiver<Work>>) {
+    step_back();
+    loop {
+        let next = rest.lock().recv();
+        let Ok(work) = next else {
+            return;
+        };
+        // Whoever waits for it hears that it ended.
+        let _ = catch_unwind(AssertUnwindSafe(work));
+    }
+}
+
+/// Gives the thread the lowest priority. On Linux, where "the process" of this call is a thread.
+#[cfg(target_os = "linux")]
+fn step_back() {
+    if let Err(error) = rustix::process::setpriority_process(None, LOWEST) {
+        tracing::warn!(%error, "passwords are hashed with the priority of everything else");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn step_back() {}
+
+/// The nicest that a thread can be.
+#[cfg(target_os = "linux")]
+const LOWEST: i32 = 19;
+
 #[async_trait]
 impl PasswordHasher for PasswordPool {
+    fn announce(&self) -> Result<Announced, HashError> {
+        Ok(Box::new(Place::among(&self.announced, self.most)?))
+    }
+
     async fn hash(&self, password: Password) -> Result<PasswordHash, HashError> {
         let (cost, entropy) = (self.cost, Arc::clone(&self.entropy));
         self.run(move || cost.hash(&password, entropy.as_ref()))
@@ -168,6 +264,17 @@ mod tests {
         assert!(pool.run(|| ()).await.is_ok());
     }
 
+    #[test]
+    fn no_more_are_on_their_way_than_there_are_places() {
+        let pool = pool(2, 3);
+        let all: Vec<_> = (0..5).map(|_| pool.announce().unwrap()).collect();
+        for _ in 0..10 {
+            assert!(matches!(pool.announce(), Err(HashError::Busy)));
+        }
+        drop(all);
+        assert!(pool.announce().is_ok());
+    }
+
     #[tokio::test]
     async fn no_more_are_hashed_at_a_time_than_there_are_workers() {
         let pool = pool(2, 30);
@@ -182,6 +289,26 @@ mod tests {
         };
         join_all((0..30).map(|_| pool.run(work()))).await;
         assert!(most.load(Ordering::SeqCst) <= 2);
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_told_and_takes_no_thread_along() {
+        let pool = pool(1, 0);
+        for _ in 0..3 {
+            let failed = pool.run(|| panic!("on purpose")).await;
+            assert!(matches!(failed, Err::<(), _>(HashError::Failed)));
+        }
+        assert!(pool.run(|| ()).await.is_ok());
+        assert_eq!(pool.held.load(Ordering::Acquire), 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn hashing_gives_way_to_everything_else() {
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let before = priority();
+        assert_eq!(pool(1, 0).run(priority).await.unwrap(), LOWEST);
+        assert_eq!(priority(), before, "of this thread");
     }
 
     #[tokio::test]
