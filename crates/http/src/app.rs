@@ -15,6 +15,7 @@ use watchword_core::{
 };
 
 use crate::callbacks::Reception;
+use crate::gate::Gate;
 
 /// One HTTP dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -230,6 +231,8 @@ pub struct App {
     pub dev: Option<Dev>,
     /// Whether surfaces may return codes where their documents show them. Only in dev mode.
     pub expose_codes: bool,
+    /// Who gets in when there is too much to do. One for all listeners.
+    pub gate: Arc<Gate>,
     /// What was logged and need not be logged again.
     pub told: Told,
 }

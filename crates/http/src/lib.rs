@@ -12,6 +12,7 @@ mod cors;
 mod dev;
 mod docs;
 mod errand;
+mod gate;
 mod health;
 mod idempotency;
 mod json;
@@ -30,6 +31,7 @@ use axum::Router;
 
 pub use app::{App, DemoAt, Dev, Policies, SurfaceKind, SurfaceSettings, Told, UnknownSurface};
 pub use callbacks::Reception;
+pub use gate::{Gate, GateFigures, TurnedAway};
 pub use health::{Admin, admin_route_table, admin_router};
 pub use json::Fault;
 pub use mount::{Area, RouteEntry, RouteTable};
@@ -51,7 +53,8 @@ pub fn api_router(app: Arc<App>, surfaces: &[SurfaceKind]) -> Router {
 /// As [`api_router`], to be nested below `path`, which its OpenAPI document names.
 pub fn api_router_at(app: Arc<App>, surfaces: &[SurfaceKind], path: &str) -> Router {
     let origins = cors::Origins::new(&app.cors_origins);
-    let router = mount_all(surfaces, app.dev.is_some(), path).finish(origins);
+    let gate = Arc::clone(&app.gate);
+    let router = mount_all(surfaces, app.dev.is_some(), path).finish(origins, gate);
     router.with_state(app)
 }
 

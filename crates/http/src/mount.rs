@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -15,6 +16,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::app::{App, SurfaceKind};
 use crate::cors::{self, Origins};
+use crate::gate::{Entrance, Gate, Kind};
 use crate::problem::{Problem, ProblemKind};
 use crate::surfaces::dialect::Dialect;
 use crate::surfaces::trouble::Trouble;
@@ -75,6 +77,8 @@ pub(crate) struct Mount {
     dialects: Vec<Dialect>,
     /// What is said where nothing is; known when everything is in place.
     nowhere: Arc<OnceLock<Nowhere>>,
+    /// Who gets in; known then, too.
+    gate: Arc<OnceLock<Arc<Gate>>>,
 }
 
 impl Mount {
@@ -85,6 +89,7 @@ impl Mount {
             table: RouteTable::default(),
             dialects: Vec::new(),
             nowhere: Arc::default(),
+            gate: Arc::default(),
         }
     }
 
@@ -108,15 +113,62 @@ impl Mount {
         self.documented(Area::Surface(dialect.kind), (schemas, paths, methods))
     }
 
+    /// As [`Self::spoken`], behind the gate.
+    pub(crate) fn spoken_gated(
+        self,
+        dialect: Dialect,
+        kind: Kind,
+        routes: UtoipaMethodRouter<Arc<App>>,
+    ) -> Self {
+        let routes = self.gated(dialect, kind, routes);
+        self.spoken(dialect, routes)
+    }
+
+    fn gated(
+        &self,
+        dialect: Dialect,
+        kind: Kind,
+        (schemas, paths, methods): UtoipaMethodRouter<Arc<App>>,
+    ) -> UtoipaMethodRouter<Arc<App>> {
+        let words = move |kind, wait| dialect.refuse(Trouble::Overloaded(kind, wait));
+        let entrance = self.entrance(kind, words);
+        (schemas, paths, methods.route_layer(entrance))
+    }
+
+    fn entrance(
+        &self,
+        kind: Kind,
+        words: impl Fn(Kind, Duration) -> Response + Send + Sync + 'static,
+    ) -> Entrance {
+        Entrance {
+            gate: Arc::clone(&self.gate),
+            kind,
+            words: Arc::new(words),
+        }
+    }
+
+    /// As [`Self::documented`], behind the gate.
+    pub(crate) fn documented_gated(
+        self,
+        area: Area,
+        kind: Kind,
+        routes: UtoipaMethodRouter<Arc<App>>,
+    ) -> Self {
+        let entrance = self.entrance(kind, |_, wait| Problem::overloaded(wait).into_response());
+        let (schemas, paths, methods) = routes;
+        self.documented(area, (schemas, paths, methods.route_layer(entrance)))
+    }
+
     /// As [`Self::spoken`], for a path that begins with a parameter. Where the dialect shares a listener,
-    /// only what `owns` says of the path's first step is its; there is nothing at the others.
+    /// only what `owns` says of the path's first step is its; there is nothing at the others. Behind the
+    /// gate, as what checks a code.
     pub(crate) fn spoken_for(
         self,
         dialect: Dialect,
         owns: fn(&str) -> bool,
         routes: UtoipaMethodRouter<Arc<App>>,
     ) -> Self {
-        let (schemas, paths, methods) = routes;
+        let (schemas, paths, methods) = self.gated(dialect, Kind::Check, routes);
         let methods = methods.fallback(async move || dialect.refuse(Trouble::NoSuchMethod));
         let nowhere = Arc::clone(&self.nowhere);
         let guard = from_fn(move |request: Request, next: Next| {
@@ -187,7 +239,9 @@ impl Mount {
     }
 
     /// The router, whose surfaces may be read by pages of these origins.
-    pub(crate) fn finish(self, origins: Option<Origins>) -> Router<Arc<App>> {
+    pub(crate) fn finish(self, origins: Option<Origins>, gate: Arc<Gate>) -> Router<Arc<App>> {
+        // Set once: nobody else finishes what this takes.
+        let _ = self.gate.set(gate);
         let (surfaces, _) = self.surfaces.split_for_parts();
         let surfaces = surfaces.method_not_allowed_fallback(no_such_method);
         let surfaces = match origins {

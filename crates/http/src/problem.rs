@@ -58,6 +58,8 @@ pub enum ProblemKind {
     RecipientLocked,
     /// A fault of this server.
     InternalError,
+    /// More to do than this server can.
+    Overloaded,
     /// No provider could be reached.
     DeliveryFailed,
     /// The store cannot answer.
@@ -66,7 +68,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, by status.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -84,6 +86,7 @@ impl ProblemKind {
         Self::ResendTooSoon,
         Self::RecipientLocked,
         Self::InternalError,
+        Self::Overloaded,
         Self::DeliveryFailed,
         Self::StorageUnavailable,
     ];
@@ -109,6 +112,7 @@ impl ProblemKind {
             Self::ResendTooSoon => "resend-too-soon",
             Self::RecipientLocked => "recipient-locked",
             Self::InternalError => "internal-error",
+            Self::Overloaded => "overloaded",
             Self::DeliveryFailed => "delivery-failed",
             Self::StorageUnavailable => "storage-unavailable",
         }
@@ -134,7 +138,9 @@ impl ProblemKind {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::DeliveryFailed | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::DeliveryFailed | Self::StorageUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -159,6 +165,7 @@ impl ProblemKind {
             Self::ResendTooSoon => "The last code is too fresh",
             Self::RecipientLocked => "Too many wrong codes for this recipient",
             Self::InternalError => "Something went wrong here",
+            Self::Overloaded => "The server has too much to do",
             Self::DeliveryFailed => "The message could not be sent",
             Self::StorageUnavailable => "The store is not available",
         }
@@ -225,6 +232,13 @@ impl Problem {
     /// A request with one fault.
     pub fn at(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::faulty(vec![Fault::new(pointer, detail)])
+    }
+
+    /// The refusal of a server that has too much to do, with how long to stay away.
+    pub(crate) fn overloaded(wait: Duration) -> Self {
+        let detail =
+            "there is more to do than this server can; nothing was done and nothing was counted";
+        Self::new(ProblemKind::Overloaded, detail).after(wait)
     }
 
     /// What kind it is.

@@ -15,7 +15,7 @@ use watchword_core::keys::KeyRing;
 use watchword_core::{Clock, Entropy, Parts, Verifier};
 use watchword_http::serve::{Observer, Shutdown};
 use watchword_http::{
-    Admin, App, DemoAt, Dev, Policies, Reception, SurfaceKind, Told, admin_route_table,
+    Admin, App, DemoAt, Dev, Gate, Policies, Reception, SurfaceKind, Told, admin_route_table,
     admin_router, api_router, api_router_at, route_table,
 };
 use watchword_providers::{Courier, Descriptions, KeptMessages};
@@ -260,6 +260,8 @@ async fn serve(
             routes,
         ))
     };
+    let gate = Arc::new(Gate::new(config.serve.limits.sends_in_flight));
+    serving.metrics.watch_gate(Arc::clone(&gate));
     let app = Arc::new(App {
         verifier: Arc::clone(&serving.verifier),
         callbacks: serving.callbacks.clone(),
@@ -278,6 +280,7 @@ async fn serve(
             shutdown: stop.closing.clone(),
         }),
         expose_codes: manner.expose_codes,
+        gate,
         told: Told::default(),
     });
     if is_dev {

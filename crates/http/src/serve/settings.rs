@@ -57,6 +57,8 @@ pub struct Limits {
     /// Open connections of one source (an IPv4 address or an IPv6 /64), trusted proxies excepted. More are
     /// closed at once. 1,024.
     pub connections_per_source: usize,
+    /// Requests that send a code, from the head to the answer, of all listeners together. More are refused. 8,192.
+    pub sends_in_flight: usize,
     /// Bytes in the head of an HTTP/1 request, and in the header list of an HTTP/2 one. 16 KiB. A larger one is
     /// answered 431. An HTTP/1 request of more than 100 headers is, too.
     pub header_bytes: u32,
@@ -71,6 +73,7 @@ impl Default for Limits {
         Self {
             connections: 16_384,
             connections_per_source: 1_024,
+            sends_in_flight: 8_192,
             header_bytes: 16 * 1024,
             http2_streams: 100,
             http2_pending_resets: 20,

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use watchword_core::{CheckError, Failure, Refusal, Scope, SendError, StoreError};
 
 use crate::caller::AuthenticationError;
+use crate::gate::Kind;
 use crate::json::{BodyError, Fault};
 use crate::problem::Cause;
 
@@ -57,6 +58,9 @@ pub(crate) enum Trouble {
     /// Our fault.
     #[error(transparent)]
     Failure(#[from] Failure),
+    /// There is too much to do. With what was asked for, and how long to stay away.
+    #[error("The server has too much to do. Please try again later.")]
+    Overloaded(Kind, Duration),
     /// Our fault, in one sentence.
     #[error("{0}")]
     Internal(&'static str),
@@ -97,6 +101,7 @@ impl Trouble {
             Self::Send(error) => of_send(error),
             Self::Check(error) => of_check(error),
             Self::Failure(failure) => of_failure(failure),
+            Self::Overloaded(..) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -115,6 +120,7 @@ impl Trouble {
             Self::Check(CheckError::Locked(locked)) => {
                 Some(locked.retry_after.unwrap_or(UNTIL_UNLOCKED))
             }
+            Self::Overloaded(_, wait) => Some(*wait),
             Self::Caller(AuthenticationError::Store(error)) => Some(store_wait(error)),
             Self::Failure(failure)
             | Self::Send(SendError::Failure(failure))

@@ -139,6 +139,7 @@ impl World {
             cors_origins: Vec::new(),
             dev: None,
             expose_codes: setting.expose_codes,
+            gate: Arc::default(),
             told: Told::default(),
         };
         Self {

@@ -117,6 +117,7 @@ impl World {
             surfaces: HashMap::new(),
             cors_origins: Vec::new(),
             expose_codes: false,
+            gate: Arc::default(),
             told: Told::default(),
         };
         Self {

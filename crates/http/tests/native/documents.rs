@@ -11,6 +11,7 @@ use watchword_core::fakes::{BrokenEntropy, keys};
 use watchword_core::memory::{MemoryStore, NoJournal};
 use watchword_core::{Policy, Scope};
 
+use crate::overload::answers_of_full_servers;
 use crate::stand_ins::{Busy, Unreachable};
 use crate::world::{JSON, Observed, PHONE, Setting, World, without_limits};
 
@@ -87,6 +88,7 @@ async fn every_documented_answer_is_given_and_no_other() {
         }
     }
     answers_of_broken_servers(&world).await;
+    answers_of_full_servers(&world).await;
 
     let observed: BTreeSet<Observed> = observed.lock().clone();
     let documented = documented();
@@ -100,7 +102,7 @@ async fn every_documented_answer_is_given_and_no_other() {
 }
 
 /// One request of every operation that gets as far as the store.
-fn calls(id: &str) -> Vec<(Method, String, String)> {
+pub(crate) fn calls(id: &str) -> Vec<(Method, String, String)> {
     let by_id = format!("/v1/verifications/{id}");
     let to = json!({ "to": PHONE }).to_string();
     let code = json!({ "code": "000000" }).to_string();

@@ -10,6 +10,7 @@ mod documents;
 mod health;
 mod idempotency;
 mod limits;
+mod overload;
 mod promises;
 mod routes;
 mod stand_ins;

@@ -23,7 +23,7 @@ use watchword_core::{
 };
 use watchword_http::client_address::ClientAddress;
 use watchword_http::{
-    App, Dev, Policies, Reception, SurfaceKind, SurfaceSettings, Told, api_router,
+    App, Dev, Gate, Policies, Reception, SurfaceKind, SurfaceSettings, Told, api_router,
 };
 
 use crate::stand_ins::{KeyBox, Postbox};
@@ -63,6 +63,8 @@ pub struct Setting {
     pub replays: Arc<dyn ReplayStore>,
     pub keys: KeyRing,
     pub entropy: Arc<dyn Entropy>,
+    /// Who gets in.
+    pub gate: Arc<Gate>,
     /// In the place of the pigeon.
     pub messenger: Option<Arc<dyn Messenger>>,
 }
@@ -81,6 +83,7 @@ impl Default for Setting {
             store,
             keys: keys(1),
             entropy: Arc::new(SeededEntropy::new(7)),
+            gate: Arc::default(),
             messenger: None,
         }
     }
@@ -147,6 +150,7 @@ impl World {
             providers: Arc::new(()),
             cors_origins: setting.cors_origins,
             expose_codes: setting.expose_codes,
+            gate: setting.gate,
             told: Told::default(),
         };
         let mut world = Self {

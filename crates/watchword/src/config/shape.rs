@@ -189,6 +189,7 @@ pub(crate) struct Http {
     #[serde(with = "span::option")]
     pub(crate) shutdown_delay: Option<Duration>,
     pub(crate) connections: Option<usize>,
+    pub(crate) sends_in_flight: Option<usize>,
     pub(crate) connections_per_source: Option<usize>,
     pub(crate) header_bytes: Option<u32>,
     pub(crate) http2_streams: Option<u32>,

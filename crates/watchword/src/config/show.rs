@@ -171,6 +171,7 @@ impl Page<'_> {
             "http.connections_per_source",
             limits.connections_per_source.to_string(),
         );
+        self.put("http.sends_in_flight", limits.sends_in_flight.to_string());
         self.put("http.header_bytes", limits.header_bytes.to_string());
         self.put("http.http2_streams", limits.http2_streams.to_string());
     }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use watchword_http::{PoolFill, Reception};
+use watchword_http::{Gate, PoolFill, Reception};
 use watchword_stores::StatsReader;
 
 use crate::audit::AuditLog;
@@ -71,6 +72,29 @@ impl Metrics {
             ]
         };
         self.registry.register_collector(Box::new(Gauges(read)));
+    }
+
+    /// Adds who is let in and who is not.
+    pub(crate) fn watch_gate(&mut self, gate: Arc<Gate>) {
+        let counts = Arc::clone(&gate);
+        let read = move || {
+            let figures = gate.figures();
+            [
+                (
+                    "http_sends_in_flight",
+                    "Requests that send a code and are not answered",
+                    figures.sends_in_flight,
+                ),
+                (
+                    "http_sends_in_line",
+                    "Those of them that wait for a thread, behind everything else",
+                    figures.sends_in_line,
+                ),
+            ]
+        };
+        self.registry.register_collector(Box::new(Gauges(read)));
+        self.registry
+            .register_collector(Box::new(TurnedAway(counts)));
     }
 
     /// Adds what waits in the runtime that this is called in.
@@ -145,6 +169,30 @@ where
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(metric)?;
+        }
+        Ok(())
+    }
+}
+
+/// Requests that were refused because there was too much to do.
+#[derive(Debug)]
+struct TurnedAway(Arc<Gate>);
+
+impl Collector for TurnedAway {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let (name, help) = (
+            "http_requests_refused",
+            "Requests refused before anything was done for them",
+        );
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        let figures = self.0.figures();
+        for (kind, refused) in [
+            ("send", figures.sends_refused),
+            ("check", figures.checks_refused),
+        ] {
+            let labels = [("kind", kind), ("reason", "overload")];
+            let one = metric.encode_family(&labels)?;
+            ConstCounter::new(refused).encode(one)?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use watchword_http::serve::{ConnectionEvent, Finished, Observer, Stall};
-use watchword_http::{Area, Cause};
+use watchword_http::{Area, Cause, TurnedAway};
 
 use super::latencies::Latencies;
 use crate::config::Log;
@@ -99,7 +99,8 @@ impl Requests {
 
     fn log(&self, exchange: &Finished<'_>) {
         let status = exchange.status.as_u16();
-        let failed = exchange.status.is_server_error();
+        let turned_away = exchange.extensions.get::<TurnedAway>().is_some();
+        let failed = exchange.status.is_server_error() && !turned_away;
         let slow = exchange.duration >= self.slow;
         if !(self.access || failed || slow) {
             return;

@@ -236,6 +236,7 @@ drain_timeout = "7s"
 shutdown_delay = "0s"
 connections = 10
 connections_per_source = 5
+sends_in_flight = 8
 header_bytes = 9000
 http2_streams = 50
 "#;

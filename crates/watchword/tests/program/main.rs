@@ -26,6 +26,7 @@ mod healthcheck;
 mod leaks;
 mod mail;
 mod metrics;
+mod overload;
 mod peers;
 #[path = "../../../stores/tests/servers/postgres.rs"]
 mod postgres;

@@ -11,6 +11,7 @@ use watchword_core::account::{AccessToken, Account, AccountId};
 use watchword_core::{Failure, Refusal, SendError};
 
 use super::issue::Issues;
+use crate::gate::Kind;
 use crate::json::BodyError;
 use crate::surfaces::dialect::json;
 use crate::surfaces::trouble::Trouble;
@@ -186,7 +187,10 @@ pub(super) fn say(trouble: &Trouble) -> (StatusCode, Value) {
         Trouble::Send(error) => of_send(error),
         // The use cases of accounts have no other answer to a check.
         Trouble::Check(_) => (StatusCode::BAD_REQUEST, WRONG.into()),
-        Trouble::Failure(Failure::Store(_)) => (trouble.status(), UNABLE_TO_VERIFY.into()),
+        Trouble::Overloaded(Kind::Send, _) => (trouble.status(), UNABLE.into()),
+        Trouble::Overloaded(Kind::Check, _) | Trouble::Failure(Failure::Store(_)) => {
+            (trouble.status(), UNABLE_TO_VERIFY.into())
+        }
         Trouble::Failure(Failure::Entropy(_) | Failure::Sealed(_)) | Trouble::Internal(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, BROKEN.into())
         }

@@ -21,6 +21,7 @@ use self::body::{Check, Resend, Start};
 use self::call::{Call, Hangup, PathId, verification_id};
 use self::view::{ApprovalView, UnlockView, VerificationView};
 use crate::app::{App, SurfaceKind};
+use crate::gate::Kind;
 use crate::json::answer as json;
 use crate::mount::{Area, Mount};
 use crate::problem::{Problem, ProblemKind};
@@ -32,11 +33,11 @@ const AREA: Area = Area::Surface(SurfaceKind::Native);
 /// Puts the native API in place.
 pub(crate) fn mount(mount: Mount) -> Mount {
     mount
-        .documented(AREA, routes!(start_verification))
+        .documented_gated(AREA, Kind::Send, routes!(start_verification))
         .documented(AREA, routes!(get_verification, cancel_verification))
-        .documented(AREA, routes!(check_verification))
-        .documented(AREA, routes!(check_recipient))
-        .documented(AREA, routes!(resend_code))
+        .documented_gated(AREA, Kind::Check, routes!(check_verification))
+        .documented_gated(AREA, Kind::Check, routes!(check_recipient))
+        .documented_gated(AREA, Kind::Send, routes!(resend_code))
         .documented(AREA, routes!(unlock_recipient))
         .documented(AREA, routes!(recipients::show_recipient))
         .documented(AREA, routes!(recipients::erase_recipient))
@@ -46,7 +47,7 @@ pub(crate) fn mount(mount: Mount) -> Mount {
 pub(crate) const PROBLEMS: [(&str, &[ProblemKind]); 9] = {
     use ProblemKind::{
         AttemptsExhausted, Conflict, DeliveryFailed, DestinationRefused, Forbidden,
-        IdempotencyKeyReused, IncorrectCode, InternalError, InvalidRequest, NotFound,
+        IdempotencyKeyReused, IncorrectCode, InternalError, InvalidRequest, NotFound, Overloaded,
         PayloadTooLarge, RateLimited, RecipientLocked, RecipientUnreachable, ResendTooSoon,
         StorageUnavailable, Unauthenticated, UnsupportedMediaType,
     };
@@ -72,6 +73,7 @@ pub(crate) const PROBLEMS: [(&str, &[ProblemKind]); 9] = {
         IncorrectCode,
         IdempotencyKeyReused,
         RecipientLocked,
+        Overloaded,
         StorageUnavailable,
     ];
     [
@@ -91,6 +93,7 @@ pub(crate) const PROBLEMS: [(&str, &[ProblemKind]); 9] = {
                 ResendTooSoon,
                 RecipientLocked,
                 InternalError,
+                Overloaded,
                 DeliveryFailed,
                 StorageUnavailable,
             ],
@@ -136,6 +139,7 @@ pub(crate) const PROBLEMS: [(&str, &[ProblemKind]); 9] = {
                 ResendTooSoon,
                 RecipientLocked,
                 InternalError,
+                Overloaded,
                 DeliveryFailed,
                 StorageUnavailable,
             ],

@@ -65,6 +65,7 @@ pub(super) fn say(trouble: &Trouble) -> (StatusCode, Value) {
         | Trouble::MediaType
         | Trouble::Faults(_)
         | Trouble::Invalid(_)
+        | Trouble::Overloaded(..)
         | Trouble::Internal(_) => (trouble.status(), trouble.to_string().into()),
     };
     (status, json!({ "detail": detail }))

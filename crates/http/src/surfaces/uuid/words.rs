@@ -116,6 +116,7 @@ pub(super) fn say(trouble: &Trouble) -> (StatusCode, Value) {
         Trouble::Send(error) => of_send(error, usual),
         Trouble::Check(error) => of_check(error, usual),
         Trouble::Failure(failure) => (usual, of_failure(failure)),
+        Trouble::Overloaded(..) => (usual, "SERVICE_UNAVAILABLE"),
         Trouble::Internal(_) => (usual, "INTERNAL_ERROR"),
     };
     (

@@ -86,6 +86,7 @@ pub(super) fn say(trouble: &Trouble) -> (StatusCode, Value) {
         | Trouble::MediaType
         | Trouble::Faults(_)
         | Trouble::Invalid(_)
+        | Trouble::Overloaded(..)
         | Trouble::Internal(_) => (usual, trouble.to_string().into()),
     };
     let body = json!({ "success": false, "message": message, "data": {} });

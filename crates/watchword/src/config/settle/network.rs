@@ -220,6 +220,11 @@ impl Settling<'_> {
         limits.connections_per_source = given
             .connections_per_source
             .unwrap_or(limits.connections_per_source);
+        limits.sends_in_flight = given.sends_in_flight.unwrap_or(limits.sends_in_flight);
+        if limits.sends_in_flight == 0 {
+            self.faults
+                .push(Fault::at("http.sends_in_flight", "must be at least 1"));
+        }
         limits.header_bytes = given.header_bytes.unwrap_or(limits.header_bytes);
         limits.http2_streams = given.http2_streams.unwrap_or(limits.http2_streams);
         if limits.connections == 0 || limits.connections_per_source == 0 {

@@ -1,0 +1,312 @@
+//! The gate as a layer around handlers.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::Route;
+use axum::routing::future::RouteFuture;
+use pin_project_lite::pin_project;
+use tokio::sync::OwnedSemaphorePermit;
+use tower::{Layer, Service};
+
+use super::rush::Turn;
+use super::{Gate, Kind, Place, TurnedAway};
+use crate::json::read_body;
+
+/// Says a refusal: of what, and how long to stay away.
+type Words = Arc<dyn Fn(Kind, Duration) -> Response + Send + Sync>;
+
+/// What stands before the handlers of a route.
+#[derive(Clone)]
+pub(crate) struct Entrance {
+    /// Known when every route is in place.
+    pub(crate) gate: Arc<OnceLock<Arc<Gate>>>,
+    pub(crate) kind: Kind,
+    pub(crate) words: Words,
+}
+
+impl Layer<Route> for Entrance {
+    type Service = Guarded;
+
+    fn layer(&self, route: Route) -> Guarded {
+        Guarded {
+            entrance: self.clone(),
+            route,
+        }
+    }
+}
+
+/// A route behind the gate.
+#[derive(Clone)]
+pub(crate) struct Guarded {
+    entrance: Entrance,
+    route: Route,
+}
+
+impl Service<Request> for Guarded {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Entering;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request>::poll_ready(&mut self.route, cx)
+    }
+
+    fn call(&mut self, request: Request) -> Entering {
+        let Entrance { gate, kind, words } = &self.entrance;
+        let gate = gate.get_or_init(Arc::default);
+        match gate.admit(*kind) {
+            Ok((place, turn)) => Entering::Admitted {
+                line: Line::of(gate, turn),
+                answer: self.route.call(request),
+                place,
+            },
+            Err(wait) => {
+                let mut refusal = words(*kind, wait);
+                refusal.extensions_mut().insert(TurnedAway);
+                let answer = async move {
+                    // Some HTTP/2 clients lose an answer that comes before they have sent their body,
+                    // and an HTTP/1 connection is kept only behind a whole one.
+                    let (parts, body) = request.into_parts();
+                    let _ = read_body(&parts.headers, body).await;
+                    refusal
+                };
+                let answer = Box::pin(answer);
+                Entering::Refused { answer }
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// A request on its way through the gate.
+    #[project = EnteringProjection]
+    pub(crate) enum Entering {
+        Refused { answer: Pin<Box<dyn Future<Output = Response> + Send>> },
+        Admitted {
+            line: Option<Line>,
+            #[pin]
+            answer: RouteFuture<Infallible>,
+            place: Place,
+        },
+    }
+}
+
+impl Future for Entering {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            EnteringProjection::Refused { answer } => answer.as_mut().poll(cx).map(Ok),
+            EnteringProjection::Admitted { line, answer, .. } => {
+                if let Some(line) = line {
+                    ready!(line.poll(cx));
+                }
+                let polled = answer.poll(cx);
+                // Whatever it waits for now is not a thread: the next one may have that.
+                *line = None;
+                polled
+            }
+        }
+    }
+}
+
+/// A send that lets others go first.
+struct Line {
+    gate: Arc<Gate>,
+    since: Instant,
+    /// Whether it is counted as standing in line.
+    counted: bool,
+    turn: Option<Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>>,
+    permit: Option<OwnedSemaphorePermit>,
+    stepped_back: bool,
+}
+
+impl Line {
+    fn of(gate: &Arc<Gate>, turn: Turn) -> Option<Self> {
+        if turn == Turn::AtOnce {
+            return None;
+        }
+        let gate = Arc::clone(gate);
+        let counted = turn == Turn::InLine;
+        let next = counted.then(|| {
+            let turns = Arc::clone(&gate.turns);
+            // Nobody closes the semaphore; without it, it is their turn.
+            let turn = async move { turns.acquire_owned().await.ok() };
+            Box::pin(turn) as Pin<Box<dyn Future<Output = _> + Send>>
+        });
+        Some(Self {
+            gate,
+            since: Instant::now(),
+            counted,
+            turn: next,
+            permit: None,
+            stepped_back: false,
+        })
+    }
+
+    /// Ready when the send may work.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(turn) = &mut self.turn {
+            self.permit = ready!(turn.as_mut().poll(cx));
+            self.turn = None;
+        }
+        if !self.stepped_back {
+            self.stepped_back = true;
+            // A task that wakes itself goes behind all that its thread has to do.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        let wait = now.saturating_duration_since(self.since);
+        let mut rush = self.gate.rush.lock();
+        if std::mem::take(&mut self.counted) {
+            rush.enter(now, wait);
+        } else {
+            rush.looked(now, wait);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if self.counted {
+            self.gate.rush.lock().leave();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::post;
+    use parking_lot::Mutex;
+    use tokio::task::JoinSet;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// `/send` and `/check` behind a gate; both write down that they were reached.
+    struct House {
+        gate: Arc<Gate>,
+        router: Router,
+        reached: Arc<Mutex<Vec<&'static str>>>,
+    }
+
+    impl House {
+        fn new(sends: usize) -> Self {
+            let gate = Arc::new(Gate::new(sends));
+            let known = Arc::new(OnceLock::from(Arc::clone(&gate)));
+            let reached: Arc<Mutex<Vec<&'static str>>> = Arc::default();
+            let route = |name, kind| {
+                let reached = Arc::clone(&reached);
+                let handler = async move || reached.lock().push(name);
+                post(handler).route_layer(Entrance {
+                    gate: Arc::clone(&known),
+                    kind,
+                    words: Arc::new(|_, _| Response::new(Body::empty())),
+                })
+            };
+            let router = Router::new()
+                .route("/send", route("send", Kind::Send))
+                .route("/check", route("check", Kind::Check));
+            Self {
+                gate,
+                router,
+                reached,
+            }
+        }
+
+        fn is_late(&self) {
+            let long = Duration::from_secs(1);
+            self.gate.rush.lock().looked(Instant::now() + long, long);
+        }
+
+        fn ask(&self, tasks: &mut JoinSet<()>, path: &'static str) {
+            let router = self.router.clone();
+            tasks.spawn(async move {
+                let request = Request::post(path).body(Body::empty()).unwrap();
+                router.oneshot(request).await.unwrap();
+            });
+        }
+    }
+
+    #[tokio::test]
+    async fn a_late_server_takes_checks_before_the_sends_that_came_earlier() {
+        let house = House::new(1000);
+        house.is_late();
+        let mut tasks = JoinSet::new();
+        for _ in 0..100 {
+            house.ask(&mut tasks, "/send");
+        }
+        for _ in 0..100 {
+            house.ask(&mut tasks, "/check");
+        }
+        tasks.join_all().await;
+        let reached = house.reached.lock();
+        assert_eq!(reached.len(), 200);
+        assert!(reached[..100].iter().all(|name| *name == "check"));
+        assert_eq!(house.gate.figures().sends_in_line, 0);
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_leaves_the_line() {
+        let house = House::new(1000);
+        house.is_late();
+        let turns = house.gate.turns.available_permits();
+        let send = || Request::post("/send").body(Body::empty()).unwrap();
+        let mut sends: Vec<_> = (0..100)
+            .map(|_| Box::pin(house.router.clone().oneshot(send())))
+            .collect();
+        for send in &mut sends {
+            assert!(futures_util::poll!(send).is_pending());
+        }
+        assert_eq!(house.gate.figures().sends_in_line, 100);
+        drop(sends);
+        let figures = house.gate.figures();
+        assert_eq!((figures.sends_in_line, figures.sends_in_flight), (0, 0));
+        assert_eq!(house.gate.turns.available_permits(), turns);
+    }
+
+    #[tokio::test]
+    async fn a_send_that_waits_for_something_else_than_a_thread_gives_its_turn_to_the_next() {
+        let house = House::new(1000);
+        house.is_late();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let handler = {
+            let begun = Arc::clone(&begun);
+            async move || {
+                begun.fetch_add(1, SeqCst);
+                std::future::pending::<()>().await;
+            }
+        };
+        let known = Arc::new(OnceLock::from(Arc::clone(&house.gate)));
+        let slow = post(handler).route_layer(Entrance {
+            gate: known,
+            kind: Kind::Send,
+            words: Arc::new(|_, _| Response::new(Body::empty())),
+        });
+        let house = House {
+            router: Router::new().route("/send", slow),
+            ..house
+        };
+        let mut tasks = JoinSet::new();
+        for _ in 0..500 {
+            house.ask(&mut tasks, "/send");
+        }
+        while begun.load(SeqCst) < 500 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(house.gate.figures().sends_in_flight, 500);
+        tasks.shutdown().await;
+    }
+}

@@ -1,0 +1,173 @@
+//! Who gets in when there is more to do than the server can: checks before sends, and neither without
+//! a bound.
+//!
+//! It stands in front of the handlers of its routes, so that a refusal costs no parsing, no look into
+//! the store and no hash, and nothing is charged. Health and metrics are not behind it.
+
+mod entrance;
+mod rush;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+pub(crate) use entrance::Entrance;
+use rush::{Rush, Turn};
+
+use crate::serve::Limits;
+
+/// As many checks as this may be in flight for each send that may.
+const CHECKS_A_SEND: usize = 4;
+/// Refused clients are told to wait from one to so many seconds, in turn, so that they do not come back
+/// all at once.
+const MOST_SECONDS: u64 = 4;
+/// How often refusing is logged.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Lets sends and checks in, or refuses them. One for all listeners of a server.
+///
+/// Sends are those requests that make a code: starts, resends, registrations. While threads are late for
+/// them, they stand in line, and checks pass.
+pub struct Gate {
+    rush: Mutex<Rush>,
+    /// For those in line: a permit is held until a send has worked and has to wait for something.
+    turns: Arc<Semaphore>,
+    sends: Way,
+    checks: Way,
+    complained: Mutex<Option<Instant>>,
+}
+
+/// Stands in the extensions of a response that the gate gave: no fault, and nothing to log one by one.
+#[derive(Clone, Copy, Debug)]
+pub struct TurnedAway;
+
+/// What a request behind the gate is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It makes a code and sends it.
+    Send,
+    /// It checks one.
+    Check,
+}
+
+/// The requests of one kind.
+#[derive(Debug)]
+struct Way {
+    most: usize,
+    in_flight: AtomicUsize,
+    refused: AtomicU64,
+}
+
+/// What a [`Gate`] has done and holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GateFigures {
+    /// Sends that were refused so far.
+    pub sends_refused: u64,
+    /// Checks that were refused so far.
+    pub checks_refused: u64,
+    /// Sends in flight now.
+    pub sends_in_flight: usize,
+    /// Those of them that stand in line.
+    pub sends_in_line: usize,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new(Limits::default().sends_in_flight)
+    }
+}
+
+impl Gate {
+    /// A gate that at most `sends` sends are behind at a time, at least one, and four times as many
+    /// checks.
+    #[must_use]
+    pub fn new(sends: usize) -> Self {
+        let sends = sends.max(1);
+        // Each thread finds another send in its queue when it is done with one.
+        let turns = available_parallelism().map_or(1, std::num::NonZero::get) * 2;
+        Self {
+            rush: Mutex::default(),
+            turns: Arc::new(Semaphore::new(turns)),
+            sends: Way::new(sends),
+            checks: Way::new(sends.saturating_mul(CHECKS_A_SEND)),
+            complained: Mutex::default(),
+        }
+    }
+
+    /// What it has done and holds.
+    #[must_use]
+    pub fn figures(&self) -> GateFigures {
+        GateFigures {
+            sends_refused: self.sends.refused.load(Relaxed),
+            checks_refused: self.checks.refused.load(Relaxed),
+            sends_in_flight: self.sends.in_flight.load(Relaxed).min(self.sends.most),
+            sends_in_line: self.rush.lock().in_line(),
+        }
+    }
+
+    const fn way(&self, kind: Kind) -> &Way {
+        match kind {
+            Kind::Send => &self.sends,
+            Kind::Check => &self.checks,
+        }
+    }
+
+    /// Takes a request in, or says how long it should stay away.
+    fn admit(self: &Arc<Self>, kind: Kind) -> Result<(Place, Turn), Duration> {
+        let way = self.way(kind);
+        let place = Place(Arc::clone(self), kind);
+        let full = way.in_flight.fetch_add(1, Relaxed) >= way.most;
+        let turn = match kind {
+            _ if full => Turn::Refused,
+            Kind::Send => self.rush.lock().arrive(Instant::now()),
+            Kind::Check => Turn::AtOnce,
+        };
+        if turn == Turn::Refused {
+            let before = way.refused.fetch_add(1, Relaxed);
+            self.complain();
+            return Err(Duration::from_secs(1 + before % MOST_SECONDS));
+        }
+        Ok((place, turn))
+    }
+
+    fn complain(&self) {
+        let (now, mut last) = (Instant::now(), self.complained.lock());
+        if last.is_none_or(|last| now >= last + COMPLAIN_EVERY) {
+            *last = Some(now);
+            tracing::warn!(
+                gate = ?self.figures(),
+                "there is more to do than this server can; requests are refused (said every 10 s at most)"
+            );
+        }
+    }
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.figures().fmt(f)
+    }
+}
+
+impl Way {
+    const fn new(most: usize) -> Self {
+        Self {
+            most,
+            in_flight: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+}
+
+/// A request's place behind the gate, given back when dropped.
+struct Place(Arc<Gate>, Kind);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.way(self.1).in_flight.fetch_sub(1, Relaxed);
+    }
+}
