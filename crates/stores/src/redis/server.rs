@@ -1,7 +1,7 @@
 //! One server, and the connections to it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
@@ -11,7 +11,10 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
     RedisError, TlsCertificates, Value,
 };
+use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use super::refused::RedisRefused;
 use super::url::{Address, Login, RedisUrl};
@@ -124,12 +127,8 @@ impl Server {
     /// A connection. An error says that there is none, so that the server was told nothing.
     pub(super) async fn reach(&self) -> Result<Reached<'_>, RedisError> {
         let lane = &self.lanes[self.turn.fetch_add(1, Ordering::Relaxed) % self.lanes.len()];
-        let (number, connection) = lane.connection(&self.client, self.patience).await?;
-        Ok(Reached {
-            lane,
-            number,
-            connection,
-        })
+        let open = lane.connection(&self.client, self.patience).await?;
+        Ok(Reached { lane, open })
     }
 
     /// Reaches it, and sends commands.
@@ -147,19 +146,15 @@ impl Server {
 /// A server that there is a connection to.
 pub(super) struct Reached<'a> {
     lane: &'a Lane,
-    number: u64,
-    connection: MultiplexedConnection,
+    open: Open,
 }
 
 impl Reached<'_> {
     /// Sends commands, one behind the other and nothing between them. What the server refuses is
     /// an answer; an error says that we cannot know whether it did them.
     pub(super) async fn send(self, commands: &[Cmd]) -> Result<Vec<Value>, RedisError> {
-        let Self {
-            lane,
-            number,
-            mut connection,
-        } = self;
+        let Self { lane, mut open } = self;
+        let connection = &mut open.connection;
         let sent = match commands {
             [command] => connection
                 .send_packed_command(command)
@@ -177,27 +172,85 @@ impl Reached<'_> {
         };
         if sent.is_err() {
             // Whatever it was, answers may be out of step now.
-            lane.forget(number);
+            lane.forget(open.number);
         }
         sent
     }
 }
 
+/// A connection that was made, the how manieth of its lane.
+#[derive(Clone)]
+struct Open {
+    number: u64,
+    connection: MultiplexedConnection,
+    life: Arc<Life>,
+}
+
+/// Ends a connection when nobody needs it any more.
+#[derive(Default)]
+struct Life {
+    /// Whether the server hung up. Nothing is sent then any more.
+    ended: Arc<AtomicBool>,
+    driver: Option<AbortHandle>,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if let Some(driver) = &self.driver {
+            driver.abort();
+        }
+    }
+}
+
+/// Connects. Of a connection over TLS nobody says that the server hung up, until it is used.
+async fn connect(
+    client: &Client,
+    patience: Duration,
+) -> Result<(MultiplexedConnection, Life), RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(patience))
+        .set_response_timeout(Some(patience));
+    let info = client.get_connection_info();
+    let ConnectionAddr::Tcp(host, port) = info.addr() else {
+        let connected = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await;
+        return Ok((connected?, Life::default()));
+    };
+    let connecting = async {
+        let stream = TcpStream::connect((host.as_str(), *port)).await?;
+        // A step is small and waits for nothing.
+        stream.set_nodelay(true)?;
+        let made = MultiplexedConnection::new_with_config(info.redis_settings(), stream, config);
+        let (connection, driver) = made.await?;
+        let ended = Arc::new(AtomicBool::new(false));
+        let own = Arc::clone(&ended);
+        let driver = tokio::spawn(async move {
+            driver.await;
+            own.store(true, Ordering::Relaxed);
+        });
+        let driver = Some(driver.abort_handle());
+        Ok((connection, Life { ended, driver }))
+    };
+    let connected = timeout(patience, connecting).await;
+    connected.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+}
+
 /// One connection, which many steps share.
 #[derive(Default)]
 struct Lane {
-    open: RwLock<Option<(u64, MultiplexedConnection)>>,
+    open: RwLock<Option<Open>>,
     /// Held by whoever connects. The last failure, and how many connections there were.
     connecting: Mutex<(Option<(Instant, RedisError)>, u64)>,
 }
 
 impl Lane {
-    async fn connection(
-        &self,
-        client: &Client,
-        patience: Duration,
-    ) -> Result<(u64, MultiplexedConnection), RedisError> {
-        let open = || self.open.read().clone();
+    async fn connection(&self, client: &Client, patience: Duration) -> Result<Open, RedisError> {
+        // On one that has ended nothing is sent any more, so that another may take its place unasked.
+        let open = || {
+            let open = self.open.read().clone();
+            open.filter(|open| !open.life.ended.load(Ordering::Relaxed))
+        };
         if let Some(open) = open() {
             return Ok(open);
         }
@@ -212,18 +265,16 @@ impl Lane {
         {
             return Err(error.clone());
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(patience))
-            .set_response_timeout(Some(patience));
-        let connected = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await;
-        match connected {
-            Ok(connection) => {
-                let number = connecting.1 + 1;
-                *connecting = (None, number);
-                *self.open.write() = Some((number, connection.clone()));
-                Ok((number, connection))
+        match connect(client, patience).await {
+            Ok((connection, life)) => {
+                let open = Open {
+                    number: connecting.1 + 1,
+                    connection,
+                    life: Arc::new(life),
+                };
+                *connecting = (None, open.number);
+                *self.open.write() = Some(open.clone());
+                Ok(open)
             }
             Err(error) => {
                 connecting.0 = Some((Instant::now(), error.clone()));
@@ -235,7 +286,7 @@ impl Lane {
     /// The next step connects again, unless somebody did already.
     fn forget(&self, number: u64) {
         let mut open = self.open.write();
-        if open.as_ref().is_some_and(|(own, _)| *own == number) {
+        if open.as_ref().is_some_and(|open| open.number == number) {
             *open = None;
         }
     }

@@ -8,7 +8,7 @@ use watchword_core::{CheckError, SendError, Store as _, VerificationId};
 
 use super::fixture::{Fixture, HANGS, on, on_a_server, on_its_own};
 use super::node::{Node, WRONG};
-use super::servers::{MASTERS, RedisCluster, RedisServer, is_there};
+use super::servers::{Answer, MASTERS, RedisCluster, RedisServer, is_there, until};
 
 const TO: &str = "+14155552671";
 
@@ -94,6 +94,46 @@ async fn a_lost_answer_is_an_error_and_never_a_second_try() {
     }
     // What was sent before it hung is done when it goes on.
     assert_eq!(left, [3, 2, 1, 0]);
+}
+
+/// Lets the runtime see what the other end of its connections did. Each turn looks at them.
+async fn looks_at_its_connections() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What is known before a step is sent costs no step: neither a connection that was closed while
+/// nobody used it, nor a server that went and came back meanwhile.
+#[tokio::test]
+async fn a_kept_connection_that_ended_is_replaced_before_the_next_step() {
+    if !is_there() {
+        return;
+    }
+    let server = std::sync::Arc::new(RedisServer::start(&["--appendonly", "yes"]));
+    let url = server.url("?step_timeout=30000");
+    let fixture = on(server, url).await;
+    let node = Node::of(fixture.port(), 1);
+    let id = node.started(TO).await;
+    for left in [4, 3] {
+        fixture
+            .server
+            .connect()
+            .ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+        looks_at_its_connections().await;
+        let wrong = ends(node.check(id, WRONG)).await;
+        let counted = matches!(wrong, Err(CheckError::Incorrect { attempts_left, .. }) if attempts_left == left);
+        assert!(counted, "{wrong:?}");
+    }
+    fixture.server.kill();
+    looks_at_its_connections().await;
+    fixture.server.start_again();
+    // It takes connections before it has read what it kept.
+    let pong = Answer::Text(b"PONG".to_vec());
+    until("it serves", || {
+        fixture.server.connect().ask(&["PING"]) == pong
+    });
+    assert!(ends(node.check(id, &node.code(id))).await.is_ok());
 }
 
 #[tokio::test]
