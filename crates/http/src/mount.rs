@@ -113,62 +113,42 @@ impl Mount {
         self.documented(Area::Surface(dialect.kind), (schemas, paths, methods))
     }
 
-    /// As [`Self::spoken`], behind the gate.
-    pub(crate) fn spoken_gated(
+    /// As [`Self::spoken`], for requests that send a code: behind the gate.
+    pub(crate) fn spoken_send(
         self,
         dialect: Dialect,
-        kind: Kind,
         routes: UtoipaMethodRouter<Arc<App>>,
     ) -> Self {
-        let routes = self.gated(dialect, kind, routes);
-        self.spoken(dialect, routes)
+        let words = move |wait| dialect.refuse(Trouble::Overloaded(Kind::Send, wait));
+        let (schemas, paths, methods) = routes;
+        let methods = methods.route_layer(self.entrance(words));
+        self.spoken(dialect, (schemas, paths, methods))
     }
 
-    fn gated(
-        &self,
-        dialect: Dialect,
-        kind: Kind,
-        (schemas, paths, methods): UtoipaMethodRouter<Arc<App>>,
-    ) -> UtoipaMethodRouter<Arc<App>> {
-        let words = move |kind, wait| dialect.refuse(Trouble::Overloaded(kind, wait));
-        let entrance = self.entrance(kind, words);
-        (schemas, paths, methods.route_layer(entrance))
+    /// As [`Self::documented`], for requests that send a code: behind the gate.
+    pub(crate) fn documented_send(self, area: Area, routes: UtoipaMethodRouter<Arc<App>>) -> Self {
+        let words = |wait| Problem::overloaded(wait).into_response();
+        let (schemas, paths, methods) = routes;
+        let methods = methods.route_layer(self.entrance(words));
+        self.documented(area, (schemas, paths, methods))
     }
 
-    fn entrance(
-        &self,
-        kind: Kind,
-        words: impl Fn(Kind, Duration) -> Response + Send + Sync + 'static,
-    ) -> Entrance {
+    fn entrance(&self, words: impl Fn(Duration) -> Response + Send + Sync + 'static) -> Entrance {
         Entrance {
             gate: Arc::clone(&self.gate),
-            kind,
             words: Arc::new(words),
         }
     }
 
-    /// As [`Self::documented`], behind the gate.
-    pub(crate) fn documented_gated(
-        self,
-        area: Area,
-        kind: Kind,
-        routes: UtoipaMethodRouter<Arc<App>>,
-    ) -> Self {
-        let entrance = self.entrance(kind, |_, wait| Problem::overloaded(wait).into_response());
-        let (schemas, paths, methods) = routes;
-        self.documented(area, (schemas, paths, methods.route_layer(entrance)))
-    }
-
     /// As [`Self::spoken`], for a path that begins with a parameter. Where the dialect shares a listener,
-    /// only what `owns` says of the path's first step is its; there is nothing at the others. Behind the
-    /// gate, as what checks a code.
+    /// only what `owns` says of the path's first step is its; there is nothing at the others.
     pub(crate) fn spoken_for(
         self,
         dialect: Dialect,
         owns: fn(&str) -> bool,
         routes: UtoipaMethodRouter<Arc<App>>,
     ) -> Self {
-        let (schemas, paths, methods) = self.gated(dialect, Kind::Check, routes);
+        let (schemas, paths, methods) = routes;
         let methods = methods.fallback(async move || dialect.refuse(Trouble::NoSuchMethod));
         let nowhere = Arc::clone(&self.nowhere);
         let guard = from_fn(move |request: Request, next: Next| {

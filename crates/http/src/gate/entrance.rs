@@ -18,15 +18,14 @@ use super::rush::Turn;
 use super::{Gate, Kind, Place, TurnedAway};
 use crate::json::read_body;
 
-/// Says a refusal: of what, and how long to stay away.
-type Words = Arc<dyn Fn(Kind, Duration) -> Response + Send + Sync>;
+/// Says a refusal: how long to stay away.
+type Words = Arc<dyn Fn(Duration) -> Response + Send + Sync>;
 
-/// What stands before the handlers of a route.
+/// What stands before the handlers of a route that sends codes.
 #[derive(Clone)]
 pub(crate) struct Entrance {
     /// Known when every route is in place.
     pub(crate) gate: Arc<OnceLock<Arc<Gate>>>,
-    pub(crate) kind: Kind,
     pub(crate) words: Words,
 }
 
@@ -58,17 +57,16 @@ impl Service<Request> for Guarded {
     }
 
     fn call(&mut self, request: Request) -> Entering {
-        let Entrance { gate, kind, words } = &self.entrance;
+        let Entrance { gate, words } = &self.entrance;
         let gate = gate.get_or_init(Arc::default);
-        match gate.admit(*kind) {
+        match gate.admit(Kind::Send) {
             Ok((place, turn)) => Entering::Admitted {
                 line: Line::of(gate, turn),
                 answer: self.route.call(request),
                 place,
             },
             Err(wait) => {
-                let mut refusal = words(*kind, wait);
-                refusal.extensions_mut().insert(TurnedAway);
+                let refusal = TurnedAway::by(words(wait));
                 let answer = async move {
                     // Some HTTP/2 clients lose an answer that comes before they have sent their body,
                     // and an HTTP/1 connection is kept only behind a whole one.
@@ -207,18 +205,17 @@ mod tests {
             let gate = Arc::new(Gate::new(sends));
             let known = Arc::new(OnceLock::from(Arc::clone(&gate)));
             let reached: Arc<Mutex<Vec<&'static str>>> = Arc::default();
-            let route = |name, kind| {
+            let handler = |name| {
                 let reached = Arc::clone(&reached);
-                let handler = async move || reached.lock().push(name);
-                post(handler).route_layer(Entrance {
-                    gate: Arc::clone(&known),
-                    kind,
-                    words: Arc::new(|_, _| Response::new(Body::empty())),
-                })
+                async move || reached.lock().push(name)
+            };
+            let entrance = Entrance {
+                gate: known,
+                words: Arc::new(|_| Response::new(Body::empty())),
             };
             let router = Router::new()
-                .route("/send", route("send", Kind::Send))
-                .route("/check", route("check", Kind::Check));
+                .route("/send", post(handler("send")).route_layer(entrance))
+                .route("/check", post(handler("check")));
             Self {
                 gate,
                 router,
@@ -292,8 +289,7 @@ mod tests {
         let known = Arc::new(OnceLock::from(Arc::clone(&house.gate)));
         let slow = post(handler).route_layer(Entrance {
             gate: known,
-            kind: Kind::Send,
-            words: Arc::new(|_, _| Response::new(Body::empty())),
+            words: Arc::new(|_| Response::new(Body::empty())),
         });
         let house = House {
             router: Router::new().route("/send", slow),

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use axum::response::Response;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -44,6 +45,14 @@ pub struct Gate {
 /// Stands in the extensions of a response that the gate gave: no fault, and nothing to log one by one.
 #[derive(Clone, Copy, Debug)]
 pub struct TurnedAway;
+
+impl TurnedAway {
+    /// The response with this in its extensions.
+    pub(crate) fn by(mut response: Response) -> Response {
+        response.extensions_mut().insert(Self);
+        response
+    }
+}
 
 /// What a request behind the gate is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +126,12 @@ impl Gate {
         }
     }
 
+    /// Takes a check in, or says how long it should stay away. Checks stand in no line, and are looked at by
+    /// their handlers: a layer would cost each of them four allocations.
+    pub(crate) fn admit_check(self: &Arc<Self>) -> Result<Place, Duration> {
+        self.admit(Kind::Check).map(|(place, _)| place)
+    }
+
     /// Takes a request in, or says how long it should stay away.
     fn admit(self: &Arc<Self>, kind: Kind) -> Result<(Place, Turn), Duration> {
         let way = self.way(kind);
@@ -164,7 +179,7 @@ impl Way {
 }
 
 /// A request's place behind the gate, given back when dropped.
-struct Place(Arc<Gate>, Kind);
+pub(crate) struct Place(Arc<Gate>, Kind);
 
 impl Drop for Place {
     fn drop(&mut self) {

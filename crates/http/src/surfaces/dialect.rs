@@ -20,6 +20,7 @@ use crate::app::{App, SurfaceKind, SurfaceSettings};
 use crate::caller::{AuthenticationError, Caller};
 use crate::client_address::ClientAddress;
 use crate::errand::Errand;
+use crate::gate::{Kind, TurnedAway};
 pub(crate) use crate::json::answer as json;
 use crate::json::{may_be_json, read_body};
 use crate::problem::whole_seconds;
@@ -128,6 +129,14 @@ impl Dialect {
     where
         F: Future<Output = Result<Response, Trouble>>,
     {
+        let _place = match app.gate.admit_check() {
+            Ok(place) => place,
+            Err(wait) => {
+                let (parts, body) = request.into_parts();
+                let _ = read_body(&parts.headers, body).await;
+                return TurnedAway::by(self.refuse(Trouble::Overloaded(Kind::Check, wait)));
+            }
+        };
         let answer = match self.admit(app, request, Task::Check).await {
             Ok(call) => work(call).await,
             Err(trouble) => Err(trouble),

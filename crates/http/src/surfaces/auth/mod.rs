@@ -24,7 +24,6 @@ use self::body::{Login, Register, Typed};
 use super::dialect::{Call, Dialect, json};
 use super::trouble::Trouble;
 use crate::app::{App, SurfaceKind};
-use crate::gate::Kind;
 use crate::mount::Mount;
 
 const AUTH: Dialect = Dialect {
@@ -37,10 +36,10 @@ const AUTH: Dialect = Dialect {
 pub(super) fn mount(mount: Mount) -> Mount {
     mount
         .dialect(AUTH)
-        .spoken_gated(AUTH, Kind::Send, routes!(request_login_code))
-        .spoken_gated(AUTH, Kind::Send, routes!(register_account))
-        .spoken_gated(AUTH, Kind::Check, routes!(verify_account_code))
-        .spoken_gated(AUTH, Kind::Send, routes!(resend_registration_code))
+        .spoken_send(AUTH, routes!(request_login_code))
+        .spoken_send(AUTH, routes!(register_account))
+        .spoken(AUTH, routes!(verify_account_code))
+        .spoken_send(AUTH, routes!(resend_registration_code))
 }
 
 /// Send a code for a login

@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::client_address::ClientAddress;
 use crate::errand::Errand;
+use crate::gate::TurnedAway;
 use crate::idempotency::{Fingerprinted, IdempotencyKey, once};
 use crate::json::{read_body, wants_json};
 use crate::problem::{Problem, ProblemKind};
@@ -80,6 +81,14 @@ where
     F: Future<Output = Result<Response, Problem>> + Send + 'static,
 {
     let (parts, body) = request.into_parts();
+    let checks = (scope == Scope::CheckVerifications).then(|| app.gate.admit_check());
+    let _place = match checks.transpose() {
+        Ok(place) => place,
+        Err(wait) => {
+            let _ = read_body(&parts.headers, body).await;
+            return TurnedAway::by(Problem::overloaded(wait).into_response());
+        }
+    };
     let prepared = async {
         let admitted = admit(&app, &parts, scope).await;
         // Read it even where the answer does not need it: some HTTP/2 clients lose an answer that

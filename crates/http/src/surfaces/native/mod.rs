@@ -21,7 +21,6 @@ use self::body::{Check, Resend, Start};
 use self::call::{Call, Hangup, PathId, verification_id};
 use self::view::{ApprovalView, UnlockView, VerificationView};
 use crate::app::{App, SurfaceKind};
-use crate::gate::Kind;
 use crate::json::answer as json;
 use crate::mount::{Area, Mount};
 use crate::problem::{Problem, ProblemKind};
@@ -33,11 +32,11 @@ const AREA: Area = Area::Surface(SurfaceKind::Native);
 /// Puts the native API in place.
 pub(crate) fn mount(mount: Mount) -> Mount {
     mount
-        .documented_gated(AREA, Kind::Send, routes!(start_verification))
+        .documented_send(AREA, routes!(start_verification))
         .documented(AREA, routes!(get_verification, cancel_verification))
-        .documented_gated(AREA, Kind::Check, routes!(check_verification))
-        .documented_gated(AREA, Kind::Check, routes!(check_recipient))
-        .documented_gated(AREA, Kind::Send, routes!(resend_code))
+        .documented(AREA, routes!(check_verification))
+        .documented(AREA, routes!(check_recipient))
+        .documented_send(AREA, routes!(resend_code))
         .documented(AREA, routes!(unlock_recipient))
         .documented(AREA, routes!(recipients::show_recipient))
         .documented(AREA, routes!(recipients::erase_recipient))

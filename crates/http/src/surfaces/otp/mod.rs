@@ -17,7 +17,6 @@ use self::body::{Asked, Typed};
 use super::dialect::{Call, Dialect, json};
 use super::trouble::Trouble;
 use crate::app::{App, SurfaceKind};
-use crate::gate::Kind;
 use crate::mount::Mount;
 
 const OTP: Dialect = Dialect {
@@ -30,8 +29,8 @@ const OTP: Dialect = Dialect {
 pub(super) fn mount(mount: Mount) -> Mount {
     mount
         .dialect(OTP)
-        .spoken_gated(OTP, Kind::Send, routes!(generate_otp))
-        .spoken_gated(OTP, Kind::Check, routes!(verify_otp))
+        .spoken_send(OTP, routes!(generate_otp))
+        .spoken(OTP, routes!(verify_otp))
 }
 
 /// Send a code

@@ -26,7 +26,6 @@ use self::words::{Answer, Envelope, Generated, Health};
 use super::dialect::{Call, Dialect, json};
 use super::trouble::Trouble;
 use crate::app::{App, SurfaceKind};
-use crate::gate::Kind;
 use crate::mount::Mount;
 
 const UUID: Dialect = Dialect {
@@ -39,7 +38,7 @@ const UUID: Dialect = Dialect {
 pub(super) fn mount(mount: Mount) -> Mount {
     mount
         .dialect(UUID)
-        .spoken_gated(UUID, Kind::Send, routes!(generate_uuid))
+        .spoken_send(UUID, routes!(generate_uuid))
         .spoken_for(UUID, is_handle, routes!(verify_uuid))
         .spoken_for(UUID, is_handle, routes!(verify_uuid_without_code))
         .spoken(UUID, routes!(health_of_uuid))

@@ -20,7 +20,6 @@ use self::body::{Asked, Typed};
 use super::dialect::{Call, Dialect, json};
 use super::trouble::Trouble;
 use crate::app::{App, SurfaceKind};
-use crate::gate::Kind;
 use crate::mount::Mount;
 
 const WHATSAPP: Dialect = Dialect {
@@ -33,9 +32,9 @@ const WHATSAPP: Dialect = Dialect {
 pub(super) fn mount(mount: Mount) -> Mount {
     mount
         .dialect(WHATSAPP)
-        .spoken_gated(WHATSAPP, Kind::Send, routes!(send_otp))
-        .spoken_gated(WHATSAPP, Kind::Send, routes!(resend_otp))
-        .spoken_gated(WHATSAPP, Kind::Check, routes!(verify_whatsapp_otp))
+        .spoken_send(WHATSAPP, routes!(send_otp))
+        .spoken_send(WHATSAPP, routes!(resend_otp))
+        .spoken(WHATSAPP, routes!(verify_whatsapp_otp))
         .spoken(WHATSAPP, routes!(health::health))
         .spoken(WHATSAPP, routes!(debug::describe_whatsapp))
         .spoken(WHATSAPP, routes!(debug::test_request))
