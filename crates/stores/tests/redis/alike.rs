@@ -25,7 +25,7 @@ fn recipient(number: u8) -> RecipientIndex {
     RecipientIndex::from_bytes(bytes)
 }
 
-fn start(number: u8, seed: u64) -> StartStep {
+pub(crate) fn start(number: u8, seed: u64) -> StartStep {
     start_for(number, seed, Purpose::default())
 }
 

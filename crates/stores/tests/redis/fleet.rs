@@ -6,11 +6,13 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use watchword_core::fakes::{self, SeededEntropy, SetClock};
 use watchword_core::{
-    ApiKey, ApiKeyRecord, ApiKeyStore as _, AppId, Channel, CheckError, Clock as _, RecipientIndex,
-    Refusal, ReplayKey, Scope, SendError, Store as _, Timestamp,
+    ApiKey, ApiKeyRecord, ApiKeyStore as _, AppId, Channel, CheckError, Clock as _, Dispatched,
+    Fallback, Note, RecipientIndex, Refusal, ReplayKey, Scope, SendError, StartOutcome, Store as _,
+    Timestamp,
 };
 use watchword_stores::RedisTime;
 
+use super::alike::start;
 use super::fixture::{on_a_cluster, on_a_server, open};
 use super::node::{Node, WRONG};
 
@@ -150,6 +152,38 @@ async fn an_idempotency_key_of_a_node_that_lags_is_held_all_the_same() {
         let claimed = replays.claim(key, [1; 32], until, long_ago).await.unwrap();
         assert_eq!(claimed, expected);
     }
+}
+
+/// Else it would be given at once where the node lags, and never where it is ahead.
+#[tokio::test]
+async fn the_turn_that_a_node_plans_whose_clock_is_wrong_comes_when_the_server_says() {
+    let Some(fixture) = on_a_server().await else {
+        return;
+    };
+    let storage = open(&fixture.url, RedisTime::Server).await.unwrap();
+    let (store, long_ago) = (storage.store(), Timestamp::from_millis(1_000_000));
+    let mut due = Vec::new();
+    for (number, wait) in [(1, Duration::ZERO), (2, Duration::from_mins(1))] {
+        let step = start(number, number.into());
+        let id = step.id;
+        let started = store.start(step, long_ago).await.unwrap();
+        let StartOutcome::Started(charged) = started else {
+            panic!("{started:?}");
+        };
+        let note = Note {
+            dispatched: Some(Dispatched {
+                sent_at: charged.made_at,
+                fallback: Some(Fallback {
+                    next: 1,
+                    due: Some(long_ago.plus(wait)),
+                }),
+            }),
+            ..Note::default()
+        };
+        store.note(id, note, long_ago).await.unwrap();
+        due.push(store.fall_back(id, long_ago).await.unwrap().is_some());
+    }
+    assert_eq!(due, [true, false]);
 }
 
 #[tokio::test]

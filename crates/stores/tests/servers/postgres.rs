@@ -201,6 +201,13 @@ impl Server {
         }
     }
 
+    /// Sends its standby nothing any more, until it is killed.
+    pub(crate) fn hold_replication_back(&self) {
+        let sender = self.sql("postgres", "SELECT pid FROM pg_stat_replication");
+        let stopped = Command::new("kill").args(["-STOP", sender.trim()]).status();
+        assert!(stopped.unwrap().success());
+    }
+
     /// Makes a standby take writes.
     pub(crate) fn promote(&self) {
         let data = self.folder.path().join("data");

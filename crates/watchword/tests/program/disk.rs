@@ -5,6 +5,7 @@
 //! and the log meet it as they meet a disk without room.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::server::{Caller, Server, folder, program};
 
@@ -69,7 +70,9 @@ async fn a_full_disk_is_refused_with_503_and_served_again_without_a_restart() {
     assert_eq!(sent(&caller).await, before, "something was sent");
 
     limit(&server, "unlimited");
+    let freed = Instant::now();
     while caller.get(&ready).await.status != 200 {
+        assert!(freed.elapsed() < Duration::from_mins(1), "still refused");
         tokio::task::yield_now().await;
     }
     let approved = caller.check(&id, &code).await;
