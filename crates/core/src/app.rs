@@ -1,13 +1,18 @@
 //! Apps: the tenants of one server.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
 /// The name of a tenant. Everything counted or looked up belongs to exactly one.
 ///
 /// 1 to 64 of `a-z`, `0-9`, `-` and `_`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AppId(Arc<str>);
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct AppId(
+    // Nothing for the app of a server that names none: each verification and each caller names its
+    // app, and mostly it is that one.
+    Option<Arc<str>>,
+);
 
 /// The text is no name of an app.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,31 +33,37 @@ impl AppId {
         if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
             return Err(InvalidAppId);
         }
-        Ok(Self(name.into()))
+        Ok(Self((name != Self::DEFAULT).then(|| name.into())))
     }
 
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_deref().unwrap_or(Self::DEFAULT)
     }
 }
 
-/// The app of a server that names none: `default`.
-impl Default for AppId {
-    fn default() -> Self {
-        Self(Self::DEFAULT.into())
+/// As their names are.
+impl Ord for AppId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl PartialOrd for AppId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl fmt::Display for AppId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for AppId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AppId({})", self.0)
+        write!(f, "AppId({self})")
     }
 }

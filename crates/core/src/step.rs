@@ -117,13 +117,14 @@ impl StartStep {
             attempts_left: self.max_attempts,
             created_at: at,
             sent_at: at,
-            expires_at: at.plus(self.ttl),
+            expires_at: at,
             ended_at: None,
             details: self.details.clone(),
             deliveries: Vec::new(),
             outdated: 0,
             fallback: None,
         }
+        .begun(at, self.ttl)
     }
 }
 

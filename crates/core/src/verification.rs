@@ -123,6 +123,17 @@ pub enum Guess {
 }
 
 impl Verification {
+    /// The same, made and sent at this moment, with a code that lives so long.
+    #[must_use]
+    pub(crate) fn begun(self, at: Timestamp, ttl: Duration) -> Self {
+        Self {
+            created_at: at,
+            sent_at: at,
+            expires_at: at.plus(ttl),
+            ..self
+        }
+    }
+
     /// Where it stands at `now`.
     #[must_use]
     pub fn status_at(&self, now: Timestamp) -> Status {

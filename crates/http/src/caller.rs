@@ -1,5 +1,7 @@
 //! Who calls: API keys, and dev mode's caller without one.
 
+use std::borrow::Cow;
+
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use watchword_core::{ApiKey, ApiKeyId, AppId, Scope, StoreError};
@@ -13,7 +15,7 @@ pub(crate) struct Caller {
     pub(crate) app: AppId,
     /// Which key they showed; `None` is the caller of dev mode, or of a surface without keys.
     pub(crate) key: Option<ApiKeyId>,
-    scopes: Vec<Scope>,
+    scopes: Cow<'static, [Scope]>,
 }
 
 /// Why nobody knows who calls.
@@ -66,7 +68,7 @@ impl Caller {
         Ok(Self {
             app: record.app,
             key: Some(record.id),
-            scopes: record.scopes,
+            scopes: record.scopes.into(),
         })
     }
 
@@ -89,18 +91,24 @@ impl Caller {
         Ok(Self {
             app: AppId::default(),
             key: None,
-            scopes: vec![Scope::WriteVerifications, Scope::CheckVerifications],
+            scopes: Cow::Borrowed(&[Scope::WriteVerifications, Scope::CheckVerifications]),
         })
     }
 
     /// Everything but codes, for the default app.
     fn of_dev_mode() -> Self {
-        let mut scopes = Scope::ALL.to_vec();
-        scopes.retain(|scope| *scope != Scope::ReadCodes);
+        const SCOPES: [Scope; Scope::ALL.len() - 1] = [
+            Scope::WriteVerifications,
+            Scope::ReadVerifications,
+            Scope::CheckVerifications,
+            Scope::UnlockRecipients,
+            Scope::ManageRecipients,
+            Scope::AssertEndUserIp,
+        ];
         Self {
             app: AppId::default(),
             key: None,
-            scopes,
+            scopes: Cow::Borrowed(&SCOPES),
         }
     }
 

@@ -138,21 +138,22 @@ impl Verifier {
             when_pending: policy.when_pending,
             terms: self.send_terms(&request.terms, details.to.is_some()),
         };
-        let draft = step.clone();
+        // As the step makes it, but for the moment, which the store tells.
+        let verification = step.open(Timestamp::default());
         let source = step.terms.source.as_ref().map(|charge| charge.index);
         let outcome = self.parts.store.start(step, self.now()).await;
         let charged = match self.watch(outcome).map_err(Failure::from)? {
             StartOutcome::Started(charged) => charged,
             StartOutcome::Refused(refusal) => {
                 let subject = Subject {
-                    app: Some(&draft.app),
-                    recipient: Some(draft.recipient),
+                    app: Some(&verification.app),
+                    recipient: Some(verification.recipient),
                     ..Subject::default()
                 };
                 return Err(self.refused(refusal, &subject));
             }
         };
-        let verification = draft.open(charged.made_at);
+        let verification = verification.begun(charged.made_at, details.ttl);
         let withdrawal = Withdrawal {
             id,
             charged,
