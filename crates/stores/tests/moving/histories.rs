@@ -280,3 +280,39 @@ fn a_history_goes_on_from_a_cluster_in_redis() {
         play(|| Home::redis(cluster.url()), || Home::redis(redis.url()));
     }
 }
+
+#[test]
+fn a_history_goes_on_from_redis_in_redis() {
+    let _alone = ALONE.blocking_lock();
+    if let Some(redis) = server() {
+        play(|| Home::redis(redis.url()), || Home::redis(redis.url()));
+    }
+}
+
+#[test]
+fn a_history_goes_on_from_a_cluster_in_postgresql() {
+    let _alone = ALONE.blocking_lock();
+    if let Some(cluster) = cluster() {
+        if_installed(|| {
+            let database = database();
+            play(
+                || Home::redis(cluster.url()),
+                || Home::postgres(Arc::clone(&database)),
+            );
+        });
+    }
+}
+
+#[test]
+fn a_history_goes_on_from_postgresql_in_a_cluster() {
+    let _alone = ALONE.blocking_lock();
+    if let Some(cluster) = cluster() {
+        if_installed(|| {
+            let database = database();
+            play(
+                || Home::postgres(Arc::clone(&database)),
+                || Home::redis(cluster.url()),
+            );
+        });
+    }
+}
