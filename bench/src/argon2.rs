@@ -11,19 +11,13 @@ use crate::report::Report;
 use crate::round::Figures;
 use crate::scenario::Scenario;
 use crate::server::{Product, Server};
-use crate::stores::{StoreKind, Stores};
+use crate::stores::{Chosen, Stores};
 
 /// Checks codes at a steady rate, without and with many registrations at once.
 #[derive(Args)]
 pub(crate) struct Argon2 {
-    /// Where the server keeps its state.
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "memory,sqlite"
-    )]
-    store: Vec<StoreKind>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Registrations in parallel, each on a connection of its own.
     #[arg(long, default_value_t = 1000)]
     registrations: usize,
@@ -50,12 +44,8 @@ impl Argon2 {
         let mut stores = Stores::default();
         let crew = Crew::new(common.threads)?;
         for _ in 0..self.rounds {
-            for kind in &self.store {
-                let product = Product {
-                    binary: &common.binary,
-                    settings: "",
-                    expose_codes: false,
-                };
+            for kind in &self.chosen.store {
+                let product = Product::usual(&common.binary);
                 let server = Server::product(&product, stores.fresh(*kind)?).await?;
                 let figures = self.measure(&server, &crew).await?;
                 report.push("argon2", 64, &kind.name(), figures);

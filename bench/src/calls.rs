@@ -121,11 +121,7 @@ impl Calls {
         crew: &Crew,
         store: StoreServer,
     ) -> Result<Done, Failure> {
-        let product = Product {
-            binary: &common.binary,
-            settings: "",
-            expose_codes: false,
-        };
+        let product = Product::usual(&common.binary);
         let server = Server::product(&product, store).await?;
         let span = Duration::from_secs(self.seconds);
         let mut load = Load::connect(crew, server.address(false)?, self.connections, 0).await?;

@@ -18,20 +18,14 @@ use crate::matrix::Common;
 use crate::profile::Cost;
 use crate::scenario::{Client, Scenario};
 use crate::server::{Product, Server};
-use crate::stores::{StoreKind, Stores};
+use crate::stores::{Chosen, StoreKind, Stores};
 use crate::wire::Connection;
 
 /// Counts instructions and allocations of the hot paths.
 #[derive(Args)]
 pub(crate) struct Count {
-    /// Where the server keeps its state.
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "memory,sqlite"
-    )]
-    store: Vec<StoreKind>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// What is counted.
     #[arg(
         long,
@@ -95,7 +89,7 @@ impl Count {
             "{:8} {:8} {:>14} {:>12}   a turn, of {}",
             "store", "", "instructions", "allocations", self.turns
         );
-        for store in &self.store {
+        for store in &self.chosen.store {
             let of_store = costs.entry(store.name()).or_default();
             self.count(common, *store, of_store).await?;
         }

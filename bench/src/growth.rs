@@ -13,19 +13,13 @@ use crate::report::Report;
 use crate::round::Figures;
 use crate::scenario::Scenario;
 use crate::server::{Product, Server};
-use crate::stores::{StoreKind, Stores};
+use crate::stores::{Chosen, StoreKind, Stores};
 
 /// Fills a server with live verifications, step by step, and measures the flow at each.
 #[derive(Args)]
 pub(crate) struct Growth {
-    /// Where the server keeps its state.
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "memory,sqlite"
-    )]
-    store: Vec<StoreKind>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Live verifications at each step, ascending.
     #[arg(long, value_delimiter = ',', default_value = "10000,1000000")]
     live: Vec<u64>,
@@ -45,7 +39,7 @@ impl Growth {
         let mut report = Report::new(format!("the flow, {} s a phase", self.seconds));
         let mut stores = Stores::default();
         let crew = Crew::new(common.threads)?;
-        for kind in &self.store {
+        for kind in &self.chosen.store {
             let product = Product {
                 binary: &common.binary,
                 // They are to live until the end, and those of the flow come on top.

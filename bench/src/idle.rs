@@ -10,20 +10,14 @@ use crate::process;
 use crate::report::Report;
 use crate::round::Figures;
 use crate::server::{Product, Server};
-use crate::stores::{StoreKind, Stores};
+use crate::stores::{Chosen, Stores};
 use crate::wire::Connection;
 
 /// Starts an empty server until its first answer, then leaves it alone.
 #[derive(Args)]
 pub(crate) struct Idle {
-    /// Where the server keeps its state.
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "memory,sqlite"
-    )]
-    store: Vec<StoreKind>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Starts of each; medians are shown.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -34,12 +28,8 @@ impl Idle {
         let mut report = Report::new("an empty server".to_owned());
         let mut stores = Stores::default();
         for round in 0..self.rounds {
-            for kind in &self.store {
-                let product = Product {
-                    binary: &common.binary,
-                    settings: "",
-                    expose_codes: false,
-                };
+            for kind in &self.chosen.store {
+                let product = Product::usual(&common.binary);
                 let store = stores.fresh(*kind)?;
                 let began = Instant::now();
                 let server = Server::product(&product, store).await?;

@@ -13,20 +13,14 @@ use crate::report::Report;
 use crate::round::Figures;
 use crate::scenario::Scenario;
 use crate::server::{Product, Server};
-use crate::stores::{StoreKind, Stores};
+use crate::stores::{Chosen, Stores};
 
 /// Finds the peak of starts, then offers a multiple of it, in an open loop. Checks go on at a tenth of the peak
 /// beside both, as a check costs more than a start: so what gets done is compared with the same mix.
 #[derive(Args)]
 pub(crate) struct Overload {
-    /// Where the server keeps its state.
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "memory,sqlite"
-    )]
-    store: Vec<StoreKind>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// How many times the peak is offered.
     #[arg(long, default_value_t = 3.0)]
     times: f64,
@@ -55,12 +49,8 @@ impl Overload {
         let mut stores = Stores::default();
         let crew = Crew::new(common.threads)?;
         for _ in 0..self.rounds {
-            for kind in &self.store {
-                let product = Product {
-                    binary: &common.binary,
-                    settings: "",
-                    expose_codes: false,
-                };
+            for kind in &self.chosen.store {
+                let product = Product::usual(&common.binary);
                 let server = Server::product(&product, stores.fresh(*kind)?).await?;
                 let figures = self.measure(&server, &crew).await?;
                 report.push("overload", self.connections, &kind.name(), figures);

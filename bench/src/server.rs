@@ -33,6 +33,17 @@ pub(crate) struct Product<'a> {
     pub(crate) expose_codes: bool,
 }
 
+impl<'a> Product<'a> {
+    /// As it ships.
+    pub(crate) const fn usual(binary: &'a Path) -> Self {
+        Self {
+            binary,
+            settings: "",
+            expose_codes: false,
+        }
+    }
+}
+
 /// Longer than a server needs to read a million verifications on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
 use crate::Failure;
 use crate::process;
@@ -25,6 +25,19 @@ pub(crate) enum StoreKind {
     Redis,
     /// A PostgreSQL beside it, durable before the answer.
     Postgres,
+}
+
+/// The stores that a measurement goes through.
+#[derive(Args)]
+pub(crate) struct Chosen {
+    /// Where the server keeps its state.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "memory,sqlite"
+    )]
+    pub(crate) store: Vec<StoreKind>,
 }
 
 impl StoreKind {
