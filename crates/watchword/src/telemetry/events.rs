@@ -259,7 +259,7 @@ mod tests {
         let mut page = String::new();
         encode(&mut page, &registry).unwrap();
         let counted: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(counted.len(), 44);
+        assert_eq!(counted.len(), 45);
         assert!(counted.iter().all(|line| line.ends_with(" 1")), "{page}");
     }
 }
