@@ -7,7 +7,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::server::{Caller, Server, folder, program};
+use crate::server::{Caller, DEV, Server, folder, program};
 
 /// Limits how far files can be written to, in bytes or as `unlimited`.
 fn limit(server: &Server, size: &str) {
@@ -24,17 +24,7 @@ fn start(folder: &std::path::Path) -> Server {
     let mut command = Command::new("/bin/sh");
     command.current_dir(folder).env_clear();
     command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
-    command.arg(plain.get_program()).args([
-        "dev",
-        "--bind",
-        "127.0.0.1:0",
-        "--whatsapp-bind",
-        "127.0.0.1:0",
-        "--admin-bind",
-        "127.0.0.1:0",
-        "--data",
-        "data",
-    ]);
+    command.arg(plain.get_program()).args(DEV);
     Server::start(command, folder)
 }
 

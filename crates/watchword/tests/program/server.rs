@@ -50,6 +50,19 @@ pub(crate) fn keygen(folder: &Path) -> String {
     said.out.trim().to_owned()
 }
 
+/// Dev mode on free ports, with its data below the folder that it runs in.
+pub(crate) const DEV: [&str; 9] = [
+    "dev",
+    "--bind",
+    "127.0.0.1:0",
+    "--whatsapp-bind",
+    "127.0.0.1:0",
+    "--admin-bind",
+    "127.0.0.1:0",
+    "--data",
+    "data",
+];
+
 /// A running server. It is killed when this is dropped.
 pub(crate) struct Server {
     child: Child,
@@ -71,16 +84,7 @@ impl Server {
     pub(crate) fn dev_with(folder: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = program(folder);
         command.envs(variables.iter().copied());
-        command.args([
-            "dev",
-            "--bind",
-            "127.0.0.1:0",
-            "--whatsapp-bind",
-            "127.0.0.1:0",
-            "--admin-bind",
-            "127.0.0.1:0",
-        ]);
-        command.args(["--data", "data"]).args(more);
+        command.args(DEV).args(more);
         Self::start(command, folder)
     }
 

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::task::block_in_place;
+use tokio::task::{JoinHandle, block_in_place};
 
 use super::{Fleet, POLICY, Storage, until};
 use crate::redis::{self, RedisCluster};
 use crate::server::{Caller, another};
 
-pub(super) const CALLERS: usize = 8;
+const CALLERS: usize = 8;
 const MASTERS: usize = redis::MASTERS;
 
 /// What a caller was told last of a verification.
@@ -37,8 +37,26 @@ pub(super) struct Forgotten {
     approvals: usize,
 }
 
+/// Lets callers loose on two nodes, until told to stop, and waits until they are well under way.
+pub(super) async fn under_load(
+    fleet: &Arc<Fleet>,
+    stop: &Arc<AtomicBool>,
+) -> Vec<JoinHandle<Vec<Entry>>> {
+    let callers = (0..CALLERS)
+        .map(|place| {
+            let caller = fleet.callers[place % 2].clone();
+            let first = place * 1_000;
+            tokio::spawn(work(Arc::clone(fleet), caller, first, Arc::clone(stop)))
+        })
+        .collect();
+    while fleet.twilio.messages().len() < 200 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    callers
+}
+
 /// Starts, misses once, and approves every second one, until told to stop.
-pub(super) async fn work(
+async fn work(
     fleet: Arc<Fleet>,
     caller: Caller,
     first: usize,
@@ -110,16 +128,7 @@ async fn failover(rest: &str) -> Option<Forgotten> {
     let storage = Storage::at(cluster.url(rest));
     let fleet = Fleet::with(storage, POLICY, "sms = [\"twilio\"]", 2).await;
     let (fleet, stop) = (Arc::new(fleet), Arc::new(AtomicBool::new(false)));
-    let callers: Vec<_> = (0..CALLERS)
-        .map(|place| {
-            let caller = fleet.callers[place % 2].clone();
-            let first = place * 1_000;
-            tokio::spawn(work(Arc::clone(&fleet), caller, first, Arc::clone(&stop)))
-        })
-        .collect();
-    while fleet.twilio.messages().len() < 200 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let callers = under_load(&fleet, &stop).await;
     cluster.nodes[0].kill();
     let killed = Instant::now();
     block_in_place(|| {

@@ -9,13 +9,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 
-use super::failover::{CALLERS, Forgotten, hold, work};
+use super::failover::{Forgotten, hold, under_load};
 use super::partition::{Cut, way_to};
 use super::{Fleet, POLICY, Storage, until};
 use crate::redis::{self, MASTERS, RedisCluster, RedisServer};
@@ -78,16 +77,7 @@ async fn isolation(rest: &str, confirmed: bool) -> Option<Forgotten> {
     let storage = Storage::at(cluster.url(rest));
     let fleet = Fleet::with(storage, POLICY, "sms = [\"twilio\"]", 2).await;
     let (fleet, stop) = (Arc::new(fleet), Arc::new(AtomicBool::new(false)));
-    let callers: Vec<_> = (0..CALLERS)
-        .map(|place| {
-            let caller = fleet.callers[place % 2].clone();
-            let first = place * 1_000;
-            tokio::spawn(work(Arc::clone(&fleet), caller, first, Arc::clone(&stop)))
-        })
-        .collect();
-    while fleet.twilio.messages().len() < 200 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let callers = under_load(&fleet, &stop).await;
     cut.send_replace(true);
     block_in_place(|| {
         let (mut theirs, mut its) = (replica.connect(), alone.connect());

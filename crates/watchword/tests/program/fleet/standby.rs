@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::block_in_place;
 
-use super::failover::{CALLERS, Forgotten, hold, work};
+use super::failover::{Forgotten, hold, under_load};
 use super::{Fleet, POLICY, Storage, until};
 use crate::postgres::{Installed, Server};
 
@@ -32,16 +32,7 @@ async fn takeover(synchronous: bool) -> Option<Forgotten> {
     let url = url.replace(&format!("127.0.0.1:{}", primary.port), &both);
     let fleet = Fleet::with(Storage::at(url), POLICY, "sms = [\"twilio\"]", 2).await;
     let (fleet, stop) = (Arc::new(fleet), Arc::new(AtomicBool::new(false)));
-    let callers: Vec<_> = (0..CALLERS)
-        .map(|place| {
-            let caller = fleet.callers[place % 2].clone();
-            let first = place * 1_000;
-            tokio::spawn(work(Arc::clone(&fleet), caller, first, Arc::clone(&stop)))
-        })
-        .collect();
-    while fleet.twilio.messages().len() < 200 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let callers = under_load(&fleet, &stop).await;
     // Else a standby on the same machine is never behind, and whether a step waited for it makes no
     // difference.
     let held_back = block_in_place(|| {
