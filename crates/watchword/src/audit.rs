@@ -217,9 +217,13 @@ impl Scribe {
                     () = sleep(GATHER) => false,
                     () = self.log.full.notified() => false,
                 };
+                // One page at a time: what came in while it was written gathers as well.
                 while let Some(draft) = self.log.draft(&self.writer) {
                     if !self.write(draft, &stop).await {
                         return;
+                    }
+                    if !stopping {
+                        break;
                     }
                 }
                 if stopping {
@@ -275,3 +279,6 @@ impl Scribe {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
