@@ -49,15 +49,34 @@ impl Overload {
         let mut stores = Stores::default();
         let crew = Crew::new(common.threads)?;
         for _ in 0..self.rounds {
+            let kept = self.kept_by_bare(&crew).await?;
             for kind in &self.chosen.store {
                 let product = Product::usual(&common.binary);
                 let server = Server::product(&product, stores.fresh(*kind)?).await?;
-                let figures = self.measure(&server, &crew).await?;
+                let mut figures = self.measure(&server, &crew).await?;
+                figures.insert("s_bare_with_so_many_connections".to_owned(), kept);
                 report.push("overload", self.connections, &kind.name(), figures);
                 server.kill().await?;
             }
         }
         Ok(report)
+    }
+
+    /// The part of its throughput over 64 connections that the bare server has over so many: what they
+    /// cost the system and the load, whoever answers.
+    async fn kept_by_bare(&self, crew: &Crew) -> Result<f64, Failure> {
+        let span = Duration::from_secs_f64(self.seconds / 2.0);
+        let bare = Server::bare().await?;
+        let address = bare.address(false)?;
+        let mut rates = Vec::new();
+        for connections in [64, self.connections] {
+            let mut load = Load::connect(crew, address, connections, 0).await?;
+            load.saturate(Scenario::Start, span / 4).await?;
+            let phase = load.saturate(Scenario::Start, span).await?;
+            rates.push(phase.turns_per_second());
+        }
+        bare.kill().await?;
+        Ok(rates[1] / rates[0])
     }
 
     async fn measure(&self, server: &Server, crew: &Crew) -> Result<Figures, Failure> {

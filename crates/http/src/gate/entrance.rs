@@ -60,9 +60,16 @@ impl Service<Request> for Guarded {
         let Entrance { gate, words } = &self.entrance;
         let gate = gate.get_or_init(Arc::default);
         match gate.admit(Kind::Send) {
+            Ok((place, Turn::AtOnce)) => Entering::Admitted {
+                line: None,
+                later: None,
+                answer: Some(self.route.call(request)),
+                place,
+            },
             Ok((place, turn)) => Entering::Admitted {
-                line: Line::of(gate, turn),
-                answer: self.route.call(request),
+                line: Some(Line::of(gate, turn)),
+                later: Some((self.route.clone(), request)),
+                answer: None,
                 place,
             },
             Err(wait) => {
@@ -88,8 +95,10 @@ pin_project! {
         Refused { answer: Pin<Box<dyn Future<Output = Response> + Send>> },
         Admitted {
             line: Option<Line>,
+            // Whoever stands in line holds a request, not the kilobytes of a handler at work.
+            later: Option<(Route, Request)>,
             #[pin]
-            answer: RouteFuture<Infallible>,
+            answer: Option<RouteFuture<Infallible>>,
             place: Place,
         },
     }
@@ -101,10 +110,21 @@ impl Future for Entering {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             EnteringProjection::Refused { answer } => answer.as_mut().poll(cx).map(Ok),
-            EnteringProjection::Admitted { line, answer, .. } => {
+            EnteringProjection::Admitted {
+                line,
+                later,
+                mut answer,
+                ..
+            } => {
                 if let Some(line) = line {
                     ready!(line.poll(cx));
                 }
+                if let Some((mut route, request)) = later.take() {
+                    answer.set(Some(route.call(request)));
+                }
+                let Some(answer) = answer.as_pin_mut() else {
+                    return Poll::Pending; // one of the two is always there
+                };
                 let polled = answer.poll(cx);
                 // Whatever it waits for now is not a thread: the next one may have that.
                 *line = None;
@@ -126,10 +146,7 @@ struct Line {
 }
 
 impl Line {
-    fn of(gate: &Arc<Gate>, turn: Turn) -> Option<Self> {
-        if turn == Turn::AtOnce {
-            return None;
-        }
+    fn of(gate: &Arc<Gate>, turn: Turn) -> Self {
         let gate = Arc::clone(gate);
         let counted = turn == Turn::InLine;
         let next = counted.then(|| {
@@ -138,14 +155,14 @@ impl Line {
             let turn = async move { turns.acquire_owned().await.ok() };
             Box::pin(turn) as Pin<Box<dyn Future<Output = _> + Send>>
         });
-        Some(Self {
+        Self {
             gate,
             since: Instant::now(),
             counted,
             turn: next,
             permit: None,
             stepped_back: false,
-        })
+        }
     }
 
     /// Ready when the send may work.

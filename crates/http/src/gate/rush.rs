@@ -19,10 +19,10 @@ const CROWD: usize = 1024;
 const SLOW: Duration = Duration::from_millis(20);
 /// … and have done so all this time. A burst is over by then.
 const STANDING: Duration = Duration::from_millis(500);
-/// Sends that have to get in for one to be refused. A refusal costs a quarter of a send, so that a
-/// server which refused all of what is too much would do little else. Who is neither let in nor refused
-/// waits, which costs nothing.
-const SENDS_A_REFUSAL: u32 = 5;
+/// Sends that have to get in for one to be refused. A refusal costs nearly half a send, most of it in
+/// the sockets, so that a server which refused all of what is too much would do little else. Who is
+/// neither let in nor refused waits, which costs nothing.
+const SENDS_A_REFUSAL: u32 = 12;
 /// Refusals that may be saved up.
 const MOST_SAVED: u32 = 64;
 
@@ -152,6 +152,7 @@ mod tests {
                 self.rush.enter(self.now, wait);
                 while self.rush.in_line() < many {
                     refused += usize::from(self.arrive() == Turn::Refused);
+                    assert!(refused < 1_000_000, "nobody gets in");
                 }
             }
             refused
@@ -241,6 +242,15 @@ mod tests {
         // A minute's, and what was saved up before.
         let most = entered / SENDS_A_REFUSAL as usize + MOST_SAVED as usize;
         assert!((entered / SENDS_A_REFUSAL as usize..=most).contains(&refused));
+    }
+
+    #[test]
+    fn a_busy_day_does_not_pay_for_a_flood_of_refusals() {
+        let mut day = Day::late();
+        assert_eq!(day.stand(CROWD, SLOW, Duration::from_mins(10)), 0);
+        assert_eq!(day.stand(CROWD + 1, SLOW, STANDING), 0);
+        let refused = day.stand(CROWD + 1, SLOW, MS);
+        assert!(refused <= MOST_SAVED as usize + 1, "{refused}");
     }
 
     #[test]
