@@ -10,6 +10,7 @@ mod caller;
 pub mod client_address;
 mod cors;
 mod dev;
+mod direct;
 mod docs;
 mod errand;
 mod gate;
@@ -31,6 +32,7 @@ use axum::Router;
 
 pub use app::{App, DemoAt, Dev, Policies, SurfaceKind, SurfaceSettings, Told, UnknownSurface};
 pub use callbacks::Reception;
+pub use direct::Routes;
 pub use gate::{Gate, GateFigures, TurnedAway};
 pub use health::{Admin, admin_route_table, admin_router};
 pub use json::Fault;
@@ -40,9 +42,16 @@ pub use problem::{Cause, Problem, ProblemKind};
 pub use rate_limit::RateLimit;
 pub use surfaces::auth::{PasswordPool, PoolFill};
 
+use direct::Direct;
 use mount::Mount;
 
-/// The router of an API listener: its surfaces, the public keys, the documents, and in dev mode the pages.
+/// What an API listener answers: its surfaces, the public keys, the documents, and in dev mode the pages.
+pub fn api_routes(app: Arc<App>, surfaces: &[SurfaceKind]) -> Routes {
+    let (router, direct) = api(&app, surfaces, "");
+    Routes::new(router.with_state(Arc::clone(&app)), app, direct)
+}
+
+/// The router of [`api_routes`].
 ///
 /// Every request has to carry a [`client_address::ClientAddress`] in its extensions, as [`serve`] puts
 /// there: without one nothing is sent or checked.
@@ -52,10 +61,14 @@ pub fn api_router(app: Arc<App>, surfaces: &[SurfaceKind]) -> Router {
 
 /// As [`api_router`], to be nested below `path`, which its OpenAPI document names.
 pub fn api_router_at(app: Arc<App>, surfaces: &[SurfaceKind], path: &str) -> Router {
+    let (router, _) = api(&app, surfaces, path);
+    router.with_state(app)
+}
+
+fn api(app: &App, surfaces: &[SurfaceKind], path: &str) -> (Router<Arc<App>>, Vec<Direct>) {
     let origins = cors::Origins::new(&app.cors_origins);
     let gate = Arc::clone(&app.gate);
-    let router = mount_all(surfaces, app.dev.is_some(), path).finish(origins, gate);
-    router.with_state(app)
+    mount_all(surfaces, app.dev.is_some(), path).finish(origins, gate)
 }
 
 /// Every route that [`api_router`] has.

@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{Method, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::tag::TagBuilder;
@@ -16,6 +16,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::app::{App, SurfaceKind};
 use crate::cors::{self, Origins};
+use crate::direct::{self, Asked, Direct, Handler};
 use crate::gate::{Entrance, Gate, Kind};
 use crate::problem::{Problem, ProblemKind};
 use crate::surfaces::dialect::Dialect;
@@ -67,6 +68,14 @@ impl FromIterator<RouteEntry> for RouteTable {
     }
 }
 
+/// A handler that is reached directly, and its route for the router and the document.
+macro_rules! direct_route {
+    ($handler:ident) => {
+        ($handler, utoipa_axum::routes!($handler))
+    };
+}
+pub(crate) use direct_route;
+
 /// A router in the making.
 pub(crate) struct Mount {
     /// What pages of other origins may read, where any may.
@@ -74,6 +83,8 @@ pub(crate) struct Mount {
     /// Everything else.
     pages: Router<Arc<App>>,
     table: RouteTable,
+    /// Those routes whose handlers can be reached without the router.
+    direct: Vec<Direct>,
     dialects: Vec<Dialect>,
     /// What is said where nothing is; known when everything is in place.
     nowhere: Arc<OnceLock<Nowhere>>,
@@ -87,6 +98,7 @@ impl Mount {
             surfaces: OpenApiRouter::with_openapi(api),
             pages: Router::new(),
             table: RouteTable::default(),
+            direct: Vec::new(),
             dialects: Vec::new(),
             nowhere: Arc::default(),
             gate: Arc::default(),
@@ -126,11 +138,49 @@ impl Mount {
     }
 
     /// As [`Self::documented`], for requests that send a code: behind the gate.
-    pub(crate) fn documented_send(self, area: Area, routes: UtoipaMethodRouter<Arc<App>>) -> Self {
-        let words = |wait| Problem::overloaded(wait).into_response();
+    pub(crate) fn documented_send<F, A>(
+        self,
+        area: Area,
+        (handler, routes): (F, UtoipaMethodRouter<Arc<App>>),
+    ) -> Self
+    where
+        F: Fn(State<Arc<App>>, Asked) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response> + Send + 'static,
+    {
+        let entrance = self.entrance(|wait| Problem::overloaded(wait).into_response());
         let (schemas, paths, methods) = routes;
-        let methods = methods.route_layer(self.entrance(words));
-        self.documented(area, (schemas, paths, methods))
+        let methods = methods.route_layer(entrance.clone());
+        let handler = direct::guarded(handler, entrance);
+        self.reached(area, (schemas, paths, methods), handler)
+    }
+
+    /// As [`Self::documented`], for one handler, which is reached directly, too.
+    pub(crate) fn documented_directly<F, A>(
+        self,
+        area: Area,
+        (handler, routes): (F, UtoipaMethodRouter<Arc<App>>),
+    ) -> Self
+    where
+        F: Fn(State<Arc<App>>, Asked) -> A + Send + Sync + 'static,
+        A: Future<Output = Response> + Send + 'static,
+    {
+        self.reached(area, routes, direct::open(handler))
+    }
+
+    /// Routes of one handler, in the document, the router and the list of direct ones.
+    fn reached(
+        mut self,
+        area: Area,
+        routes: UtoipaMethodRouter<Arc<App>>,
+        handler: Handler,
+    ) -> Self {
+        let known = self.table.0.len();
+        self = self.documented(area, routes);
+        if let [route] = &self.table.0[known..] {
+            let (method, path) = (route.method.clone(), route.path.as_str());
+            self.direct.push(Direct::new(method, path, handler));
+        }
+        self
     }
 
     fn entrance(&self, words: impl Fn(Duration) -> Response + Send + Sync + 'static) -> Entrance {
@@ -203,6 +253,17 @@ impl Mount {
         self
     }
 
+    /// Reaches `handler`, which answers this call of a route already in place, without the router as well.
+    pub(crate) fn directly<F, A>(mut self, method: Method, path: &str, handler: F) -> Self
+    where
+        F: Fn(State<Arc<App>>, Asked) -> A + Send + Sync + 'static,
+        A: Future<Output: IntoResponse> + Send + 'static,
+    {
+        let handler = direct::open(handler);
+        self.direct.push(Direct::new(method, path, handler));
+        self
+    }
+
     fn note(&mut self, method: Method, path: &str, area: Area) {
         let path = path.to_owned();
         self.table.0.push(RouteEntry { method, path, area });
@@ -218,8 +279,20 @@ impl Mount {
         self.table
     }
 
-    /// The router, whose surfaces may be read by pages of these origins.
-    pub(crate) fn finish(self, origins: Option<Origins>, gate: Arc<Gate>) -> Router<Arc<App>> {
+    /// The router, whose surfaces may be read by pages of these origins, and what is reached without it.
+    pub(crate) fn finish(
+        mut self,
+        origins: Option<Origins>,
+        gate: Arc<Gate>,
+    ) -> (Router<Arc<App>>, Vec<Direct>) {
+        // What pages of other origins may read is said around the handlers, by the router.
+        let mut direct = match origins {
+            Some(_) => Vec::new(),
+            None => std::mem::take(&mut self.direct),
+        };
+        for route in self.table.entries() {
+            direct.iter_mut().for_each(|one| one.beside(&route.path));
+        }
         // Set once: nobody else finishes what this takes.
         let _ = self.gate.set(gate);
         let (surfaces, _) = self.surfaces.split_for_parts();
@@ -242,7 +315,8 @@ impl Mount {
             dialects: self.dialects.into(),
         };
         let nowhere = self.nowhere.get_or_init(|| nowhere).clone();
-        router.fallback(async move |uri: Uri| nowhere.say(&uri))
+        let router = router.fallback(async move |uri: Uri| nowhere.say(&uri));
+        (router, direct)
     }
 }
 

@@ -7,7 +7,6 @@ mod signals;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use watchword_core::account::Accounts;
@@ -15,8 +14,8 @@ use watchword_core::keys::KeyRing;
 use watchword_core::{Clock, Entropy, Parts, Verifier};
 use watchword_http::serve::{Observer, Shutdown};
 use watchword_http::{
-    Admin, App, DemoAt, Dev, Gate, Policies, Reception, SurfaceKind, Told, admin_route_table,
-    admin_router, api_router, api_router_at, route_table,
+    Admin, App, DemoAt, Dev, Gate, Policies, Reception, Routes, SurfaceKind, Told,
+    admin_route_table, admin_router, api_router_at, api_routes, route_table,
 };
 use watchword_providers::{Courier, Descriptions, KeptMessages};
 use watchword_stores::{OpenOptions, Opened, StorageUrl};
@@ -295,12 +294,13 @@ async fn serve(
     tokio::spawn(close_after(config.shutdown_delay, stop.clone()));
     let mut listeners = JoinSet::new();
     for (listener, settings) in bound.api.into_iter().zip(&config.listeners) {
-        let mut router = router(&app, settings);
+        let mut routes = answers(&app, settings);
         if logging.traces() {
-            router = router.route_layer(axum::middleware::from_fn(TraceRequests::around));
+            let around = axum::middleware::from_fn(TraceRequests::around);
+            routes = routes.layered(|router| router.route_layer(around));
         }
         let (serve, observer, stop) = (config.serve.clone(), Arc::clone(&observer), stop.clone());
-        listeners.spawn(listener.serve(router, serve, observer, stop));
+        listeners.spawn(listener.serve(routes, serve, observer, stop));
     }
     // It answers that the server is not ready until everything else has ended.
     let admin_stop = CancellationToken::new();
@@ -404,12 +404,12 @@ fn demos(config: &Config, addresses: &Addresses) -> Vec<DemoAt> {
     demos.collect()
 }
 
-fn router(app: &Arc<App>, listener: &ListenerConfig) -> Router {
+fn answers(app: &Arc<App>, listener: &ListenerConfig) -> Routes {
     let mut mounts = mounts(listener).into_iter();
     let root = mounts.next().map(|(_, kinds)| kinds).unwrap_or_default();
-    let router = api_router(Arc::clone(app), &root);
-    mounts.fold(router, |router, (mount, kinds)| {
-        router.nest(mount, api_router_at(Arc::clone(app), &kinds, mount))
+    let routes = api_routes(Arc::clone(app), &root);
+    mounts.fold(routes, |routes, (mount, kinds)| {
+        routes.nest(mount, api_router_at(Arc::clone(app), &kinds, mount))
     })
 }
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
@@ -15,6 +15,7 @@ use watchword_core::{InboxMessage, NumberRules, Recipient};
 use super::only_local;
 use crate::app::{App, Dev};
 use crate::asset::{Asset, Caching};
+use crate::direct::Asked;
 use crate::problem::{Problem, ProblemKind};
 
 /// A message as a test reads it.
@@ -58,14 +59,12 @@ pub(super) fn dev(app: &App) -> Result<&Dev, Problem> {
 /// `GET /dev/messages[?to=…]`: newest first; every spelling of a recipient finds its messages.
 pub(super) async fn messages(
     State(app): State<Arc<App>>,
-    uri: Uri,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<Response, Problem> {
-    only_local(&uri, &headers)?;
+    let (parts, _) = asked.into_parts();
+    only_local(&parts.uri, &parts.headers)?;
     let dev = dev(&app)?;
-    let query = query.unwrap_or_default();
-    let to = parameter(&query, "to");
+    let to = parts.uri.query().and_then(|query| parameter(query, "to"));
     let to = to.map(|to| recipient(&app, &to)).transpose()?;
     let messages = dev.inbox.messages(to.as_ref());
     let views: Vec<_> = messages
@@ -75,7 +74,7 @@ pub(super) async fn messages(
     let json = serde_json::to_vec(&views).unwrap_or_default();
     Ok(Asset::new("application/json", json)
         .cached(Caching::No)
-        .answer(&headers))
+        .answer(&parts.headers))
 }
 
 /// Reads a recipient as any surface might have: some read numbers less strictly than the native one.

@@ -42,6 +42,7 @@ pub(crate) fn mount(mount: Mount, surfaces: &[SurfaceKind]) -> Mount {
             &[Method::GET, Method::DELETE],
             get(inbox::messages).delete(inbox::clear),
         )
+        .directly(Method::GET, "/dev/messages", inbox::messages)
         .plain(Area::Dev, "/dev/dev.css", only_get, style)
         .plain(Area::Dev, "/dev/inbox.js", only_get, script)
         .plain(Area::Dev, "/demo", only_get, demo::route(surfaces))

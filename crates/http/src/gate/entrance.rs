@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::Route;
 use axum::routing::future::RouteFuture;
@@ -50,34 +52,73 @@ pub(crate) struct Guarded {
 impl Service<Request> for Guarded {
     type Response = Response;
     type Error = Infallible;
-    type Future = Entering;
+    type Future = Entering<(Route, Request)>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Service::<Request>::poll_ready(&mut self.route, cx)
     }
 
-    fn call(&mut self, request: Request) -> Entering {
-        let Entrance { gate, words } = &self.entrance;
+    fn call(&mut self, request: Request) -> Self::Future {
+        self.entrance.enter((self.route.clone(), request))
+    }
+}
+
+/// A request before the gate, and who answers it behind.
+pub(crate) trait Guest {
+    /// The answer in the making.
+    type Answer: Future;
+
+    /// Is answered.
+    fn go_in(self) -> Self::Answer;
+
+    /// What is left to read of one that is refused.
+    fn into_parts(self) -> (Parts, Body);
+
+    /// The answer of one that is refused.
+    fn told(refusal: Response) -> <Self::Answer as Future>::Output;
+}
+
+impl Guest for (Route, Request) {
+    type Answer = RouteFuture<Infallible>;
+
+    fn go_in(self) -> Self::Answer {
+        let (mut route, request) = self;
+        route.call(request)
+    }
+
+    fn into_parts(self) -> (Parts, Body) {
+        self.1.into_parts()
+    }
+
+    fn told(refusal: Response) -> Result<Response, Infallible> {
+        Ok(refusal)
+    }
+}
+
+impl Entrance {
+    /// Lets a guest in, at once or later, or refuses it once its body was read.
+    pub(crate) fn enter<G: Guest>(&self, guest: G) -> Entering<G> {
+        let Self { gate, words } = self;
         let gate = gate.get_or_init(Arc::default);
         match gate.admit(Kind::Send) {
             Ok((place, Turn::AtOnce)) => Entering::Admitted {
                 line: None,
                 later: None,
-                answer: Some(self.route.call(request)),
+                answer: Some(guest.go_in()),
                 place,
             },
             Ok((place, turn)) => Entering::Admitted {
                 line: Some(Line::of(gate, turn)),
-                later: Some((self.route.clone(), request)),
+                later: Some(guest),
                 answer: None,
                 place,
             },
             Err(wait) => {
                 let refusal = TurnedAway::by(words(wait));
+                let (parts, body) = guest.into_parts();
                 let answer = async move {
                     // Some HTTP/2 clients lose an answer that comes before they have sent their body,
                     // and an HTTP/1 connection is kept only behind a whole one.
-                    let (parts, body) = request.into_parts();
                     let _ = read_body(&parts.headers, body).await;
                     refusal
                 };
@@ -91,25 +132,25 @@ impl Service<Request> for Guarded {
 pin_project! {
     /// A request on its way through the gate.
     #[project = EnteringProjection]
-    pub(crate) enum Entering {
+    pub(crate) enum Entering<G: Guest> {
         Refused { answer: Pin<Box<dyn Future<Output = Response> + Send>> },
         Admitted {
             line: Option<Line>,
             // Whoever stands in line holds a request, not the kilobytes of a handler at work.
-            later: Option<(Route, Request)>,
+            later: Option<G>,
             #[pin]
-            answer: Option<RouteFuture<Infallible>>,
+            answer: Option<G::Answer>,
             place: Place,
         },
     }
 }
 
-impl Future for Entering {
-    type Output = Result<Response, Infallible>;
+impl<G: Guest> Future for Entering<G> {
+    type Output = <G::Answer as Future>::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            EnteringProjection::Refused { answer } => answer.as_mut().poll(cx).map(Ok),
+            EnteringProjection::Refused { answer } => answer.as_mut().poll(cx).map(G::told),
             EnteringProjection::Admitted {
                 line,
                 later,
@@ -119,8 +160,8 @@ impl Future for Entering {
                 if let Some(line) = line {
                     ready!(line.poll(cx));
                 }
-                if let Some((mut route, request)) = later.take() {
-                    answer.set(Some(route.call(request)));
+                if let Some(guest) = later.take() {
+                    answer.set(Some(guest.go_in()));
                 }
                 let Some(answer) = answer.as_pin_mut() else {
                     return Poll::Pending; // one of the two is always there
@@ -135,7 +176,7 @@ impl Future for Entering {
 }
 
 /// A send that lets others go first.
-struct Line {
+pub(crate) struct Line {
     gate: Arc<Gate>,
     since: Instant,
     /// Whether it is counted as standing in line.
@@ -202,7 +243,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     use axum::Router;
-    use axum::body::Body;
     use axum::routing::post;
     use parking_lot::Mutex;
     use tokio::task::JoinSet;

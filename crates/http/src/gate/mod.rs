@@ -16,7 +16,7 @@ use axum::response::Response;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-pub(crate) use entrance::Entrance;
+pub(crate) use entrance::{Entrance, Guest};
 use rush::{Rush, Turn};
 
 use crate::serve::Limits;

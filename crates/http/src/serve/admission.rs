@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use axum::Router;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -14,10 +13,11 @@ use super::observer::{ConnectionEvent, Observer};
 use super::progress::Progress;
 use super::settings::Settings;
 use crate::client_address::SourceKey;
+use crate::direct::Routes;
 
 /// What all connections of one listener share.
 pub(super) struct Serving {
-    pub(super) router: Router,
+    pub(super) routes: Routes,
     pub(super) settings: Settings,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) dialects: Dialects,
@@ -47,9 +47,9 @@ pub(super) enum Phase {
 }
 
 impl Serving {
-    pub(super) fn new(router: Router, settings: Settings, observer: Arc<dyn Observer>) -> Self {
+    pub(super) fn new(routes: Routes, settings: Settings, observer: Arc<dyn Observer>) -> Self {
         Self {
-            router,
+            routes,
             dialects: Dialects::new(&settings.limits),
             settings,
             observer,
@@ -202,7 +202,11 @@ mod tests {
             limits,
             ..Settings::default()
         };
-        Arc::new(Serving::new(Router::new(), settings, Arc::new(())))
+        Arc::new(Serving::new(
+            axum::Router::new().into(),
+            settings,
+            Arc::new(()),
+        ))
     }
 
     #[test]

@@ -27,8 +27,9 @@ use super::connection::Wire;
 use super::observer::{ConnectionEvent, Finished, Stall};
 use super::progress::BodyLength;
 use super::refusal::Refusal;
-use super::request_id::{Exchange, RequestId, X_REQUEST_ID};
+use super::request_id::{Exchange, RequestId, Template, X_REQUEST_ID};
 use crate::client_address::{ClientAddress, has_forwarding_header};
+use crate::direct;
 
 /// What is reported for a client that left before it was answered, as nginx has it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -75,11 +76,23 @@ impl hyper::service::Service<Request<Incoming>> for Exchanges {
             let exchange = Arc::clone(id.exchange());
             Body::new(RequestBody { incoming, exchange })
         };
-        parts.extensions.insert(client);
-        parts.extensions.insert(id);
-        let mut router = wire.serving.router.clone();
+        let routes = &wire.serving.routes;
+        let answer = match routes.direct(&parts) {
+            Some(found) => {
+                let _ = id.exchange().route.set(Template::Direct(found.template()));
+                let answer = found.answer(parts, body, Some(client));
+                Answer::Direct { answer }
+            }
+            None => {
+                parts.extensions.insert(client);
+                parts.extensions.insert(id);
+                let request = Request::from_parts(parts, body);
+                let answer = routes.router().clone().call(request);
+                Answer::Routed { answer }
+            }
+        };
         Answering {
-            answer: router.call(Request::from_parts(parts, body)),
+            answer,
             timer: None,
             last_on_connection: length == BodyLength::Unknown,
             ledger: Some(ledger),
@@ -113,10 +126,30 @@ impl Wire {
 }
 
 pin_project! {
+    /// The way that a request goes.
+    #[project = AnswerProjection]
+    enum Answer {
+        Routed { #[pin] answer: RouteFuture<Infallible> },
+        Direct { answer: direct::Answer },
+    }
+}
+
+impl Future for Answer {
+    type Output = Response<Body>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        match self.project() {
+            AnswerProjection::Routed { answer } => answer.poll(cx).map(|Ok(response)| response),
+            AnswerProjection::Direct { answer } => answer.as_mut().poll(cx),
+        }
+    }
+}
+
+pin_project! {
     /// A request being answered.
     pub(super) struct Answering {
         #[pin]
-        answer: RouteFuture<Infallible>,
+        answer: Answer,
         // Set when an HTTP/2 handler first has to wait. HTTP/1 has the connection's.
         #[pin]
         timer: Option<Sleep>,
@@ -136,7 +169,7 @@ impl Future for Answering {
         // After a panic the future is never polled again: what it left half-done is only dropped.
         let polled = catch_unwind(AssertUnwindSafe(|| this.answer.poll(cx)));
         let mut response = match polled {
-            Ok(Poll::Ready(Ok(response))) => response,
+            Ok(Poll::Ready(response)) => response,
             Ok(Poll::Pending) => match ledger.poll_deadline(this.timer, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(refusal) => refusal.response(ledger.version),
@@ -196,7 +229,7 @@ pub(super) struct Ledger {
 impl Ledger {
     fn route(&self) -> Option<&str> {
         let route = self.id.exchange().route.get();
-        route.map(axum::extract::MatchedPath::as_str)
+        route.map(Template::as_str)
     }
 
     /// Ready when the handler, or the body it waits for, has taken too long.

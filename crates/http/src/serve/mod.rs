@@ -3,7 +3,7 @@
 //! One [`Listener`] accepts connections (HTTP/1.1, and HTTP/2 by ALPN or prior knowledge, plain or TLS),
 //! keeps slow and greedy peers within [`Timeouts`] and [`Limits`], says who is calling
 //! ([`ClientAddress`](crate::client_address::ClientAddress), [`RequestId`] in the request's extensions), hands
-//! requests to an [`axum::Router`], and reports each end to an [`Observer`].
+//! requests to its [`Routes`], and reports each end to an [`Observer`].
 //!
 //! **Invariant:** neither path nor query nor body of a request is logged or reported here; codes can
 //! be in them.
@@ -26,7 +26,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +38,8 @@ pub use tls::{Certificates, TlsError, TlsFiles};
 use admission::{Phase, Serving};
 use connection::Connection;
 use route::RouteMark;
+
+use crate::direct::Routes;
 
 /// Connections that the system queues for this process before it is asked for them.
 const BACKLOG: u32 = 4096;
@@ -177,25 +178,26 @@ impl Listener {
         self.certificates.clone()
     }
 
-    /// Serves `router` until `shutdown` says so, then lets what is in flight finish within
+    /// Serves `routes`, a router at least, until `shutdown` says so, then lets what is in flight finish within
     /// [`Timeouts::drain`]. From then on nothing is accepted and idle connections are closed. A token
     /// alone is a [`Shutdown`] without notice.
     ///
     /// Dropping this future cuts off every connection.
     pub async fn serve(
         self,
-        router: Router,
+        routes: impl Into<Routes>,
         settings: Settings,
         observer: Arc<dyn Observer>,
         shutdown: impl Into<Shutdown>,
     ) -> Drained {
         let Shutdown { leaving, closing } = shutdown.into();
-        let router = if router.has_routes() {
-            router.route_layer(RouteMark)
-        } else {
-            router
-        };
-        let serving = Arc::new(Serving::new(router, settings, observer));
+        let routes = routes
+            .into()
+            .map_router(|router| match router.has_routes() {
+                true => router.route_layer(RouteMark),
+                false => router,
+            });
+        let serving = Arc::new(Serving::new(routes, settings, observer));
         let _end = EndOnDrop(Arc::clone(&serving));
         let certificates = self.certificates;
         let follow = async {

@@ -28,10 +28,25 @@ pub struct RequestId(Arc<Exchange>);
 #[derive(Default)]
 pub(super) struct Exchange {
     id: Text,
-    /// The route's template, set by [`RouteMark`](super::route::RouteMark).
-    pub(super) route: OnceLock<MatchedPath>,
+    /// The route that answers: noted by [`RouteMark`](super::route::RouteMark), or where it is reached directly.
+    pub(super) route: OnceLock<Template>,
     /// Whether somebody is waiting for bytes of the request's body.
     pub(super) awaits_body: std::sync::atomic::AtomicBool,
+}
+
+/// The template of a route's path.
+pub(super) enum Template {
+    Routed(MatchedPath),
+    Direct(Arc<str>),
+}
+
+impl Template {
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Routed(path) => path.as_str(),
+            Self::Direct(path) => path,
+        }
+    }
 }
 
 /// Short text without an allocation of its own.

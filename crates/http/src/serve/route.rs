@@ -6,7 +6,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::routing::Route;
 use tower::{Layer, Service};
 
-use super::request_id::RequestId;
+use super::request_id::{RequestId, Template};
 
 /// A route layer that notes the matched path template beside the request's id. It wraps no future:
 /// its cost is one service clone that axum makes for any layer.
@@ -39,7 +39,7 @@ impl Service<Request> for Marked {
             && let Some(template) = extensions.get::<MatchedPath>()
         {
             // Already set only if a route nests a whole router service: the outer template stays.
-            let _ = id.exchange().route.set(template.clone());
+            let _ = id.exchange().route.set(Template::Routed(template.clone()));
         }
         self.0.call(request)
     }

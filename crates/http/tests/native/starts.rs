@@ -48,7 +48,9 @@ async fn a_start_answers_201_with_the_documented_members_and_no_more() {
 #[tokio::test]
 async fn under_a_prefix_the_location_leads_back_to_the_verification() {
     let mut world = World::new();
-    world.router = axum::Router::new().nest("/codes", world.router);
+    world.router = axum::Router::new()
+        .nest("/codes", world.router.into())
+        .into();
     let started = world
         .post("/codes/v1/verifications", json!({ "to": PHONE }))
         .await;

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -23,7 +22,7 @@ use watchword_core::{
 };
 use watchword_http::client_address::ClientAddress;
 use watchword_http::{
-    App, Dev, Gate, Policies, Reception, SurfaceKind, SurfaceSettings, Told, api_router,
+    App, Dev, Gate, Policies, Reception, Routes, SurfaceKind, SurfaceSettings, Told, api_routes,
 };
 
 use crate::stand_ins::{KeyBox, Postbox};
@@ -37,7 +36,7 @@ pub type Observed = (String, String, u16, String);
 /// A server without sockets.
 #[derive(Clone)]
 pub struct World {
-    pub router: Router,
+    pub router: Routes,
     pub clock: Arc<SetClock>,
     pub pigeon: Arc<Pigeon>,
     pub postbox: Arc<Postbox>,
@@ -154,7 +153,7 @@ impl World {
             told: Told::default(),
         };
         let mut world = Self {
-            router: api_router(Arc::new(app), &setting.serves),
+            router: api_routes(Arc::new(app), &setting.serves),
             clock,
             pigeon,
             postbox,

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{OriginalUri, Path, Request};
+use axum::extract::OriginalUri;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
@@ -14,6 +13,7 @@ use watchword_core::{Scope, VerificationId};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::client_address::ClientAddress;
+use crate::direct::Asked;
 use crate::errand::Errand;
 use crate::gate::TurnedAway;
 use crate::idempotency::{Fingerprinted, IdempotencyKey, once};
@@ -28,30 +28,35 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// What was asked for, with whatever prefix this surface is mounted under.
     pub(super) uri: Uri,
+    verification: Option<VerificationId>,
 }
 
-/// What has to go on when the client hangs up.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hangup {
-    /// Nothing: the store finishes its step by itself.
-    Stops,
-    /// All of it: a message may be half-way to its provider.
-    IsIgnored,
+impl Call {
+    /// The verification that the path names.
+    pub(super) fn verification(&self) -> Result<VerificationId, Problem> {
+        let missing = super::problems::no_such_verification;
+        self.verification.ok_or_else(missing)
+    }
 }
 
 /// A call without a body.
 pub(super) async fn read<F>(
     app: Arc<App>,
-    request: Request,
+    asked: Asked,
     scope: Scope,
     work: impl FnOnce(Call) -> F,
 ) -> Response
 where
     F: Future<Output = Result<Response, Problem>>,
 {
-    let (parts, _) = request.into_parts();
+    let Asked {
+        parts,
+        client,
+        verification,
+        ..
+    } = asked;
     let uri = asked_for(&parts);
-    let admitted = admit(&app, &parts, scope).await;
+    let admitted = admit(&app, &parts, client, scope).await;
     let answer = match admitted {
         Ok((caller, client)) => {
             let body = Bytes::new();
@@ -61,6 +66,7 @@ where
                 client,
                 body,
                 uri,
+                verification,
             })
             .await
         }
@@ -69,62 +75,89 @@ where
     answer.unwrap_or_else(Problem::into_response)
 }
 
-/// A call with a body, and perhaps with an idempotency key.
-pub(super) async fn write<F>(
+/// As [`write`], and all of it goes on if the client hangs up: a message may be half-way to its provider.
+pub(super) async fn finish<F>(
     app: Arc<App>,
-    request: Request,
+    asked: Asked,
     scope: Scope,
-    hangup: Hangup,
     work: impl FnOnce(Call) -> F + Send + 'static,
 ) -> Response
 where
     F: Future<Output = Result<Response, Problem>> + Send + 'static,
 {
-    let (parts, body) = request.into_parts();
+    match prepare(app, asked, scope).await {
+        Ok((method, Some(key), call)) => Errand::new(run_once(method, key, call, work)).await,
+        Ok((_, None, call)) => {
+            // Made in the call, so that this future has no room for it besides its box.
+            Errand::new(async move { work(call).await.unwrap_or_else(Problem::into_response) })
+                .await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// A call with a body, and perhaps with an idempotency key. If the client hangs up, the store finishes
+/// its step by itself.
+pub(super) async fn write<F>(
+    app: Arc<App>,
+    asked: Asked,
+    scope: Scope,
+    work: impl FnOnce(Call) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = Result<Response, Problem>> + Send + 'static,
+{
     let checks = (scope == Scope::CheckVerifications).then(|| app.gate.admit_check());
     let _place = match checks.transpose() {
         Ok(place) => place,
         Err(wait) => {
+            let (parts, body) = asked.into_parts();
             let _ = read_body(&parts.headers, body).await;
             return TurnedAway::by(Problem::overloaded(wait).into_response());
         }
     };
-    let prepared = async {
-        let admitted = admit(&app, &parts, scope).await;
-        // Read it even where the answer does not need it: some HTTP/2 clients lose an answer that
-        // comes before they have sent their body.
-        let body = read_body(&parts.headers, body).await;
-        let (caller, client) = admitted?;
-        let typed = parts.headers.contains_key(CONTENT_TYPE);
-        if typed && !wants_json(&parts.headers) {
-            return Err(not_json());
-        }
-        let key = IdempotencyKey::read(&parts.headers)?;
-        let body = body?;
-        if !typed && !body.is_empty() {
-            return Err(not_json());
-        }
-        let call = Call {
-            app,
-            caller,
-            client,
-            body,
-            uri: asked_for(&parts),
-        };
-        Ok((parts.method, key, call))
-    };
-    let (method, key, call) = match prepared.await {
-        Ok(prepared) => prepared,
-        Err(problem) => return problem.into_response(),
-    };
-    match key {
-        Some(key) => Errand::new(run_once(method, key, call, work)).await,
-        None if hangup == Hangup::IsIgnored => {
-            let work = async move { work(call).await.unwrap_or_else(Problem::into_response) };
-            Errand::new(work).await
-        }
-        None => work(call).await.unwrap_or_else(Problem::into_response),
+    match prepare(app, asked, scope).await {
+        Ok((method, Some(key), call)) => Errand::new(run_once(method, key, call, work)).await,
+        Ok((_, None, call)) => work(call).await.unwrap_or_else(Problem::into_response),
+        Err(problem) => problem.into_response(),
     }
+}
+
+/// Says who calls, and reads what they sent.
+async fn prepare(
+    app: Arc<App>,
+    asked: Asked,
+    scope: Scope,
+) -> Result<(Method, Option<IdempotencyKey>, Call), Problem> {
+    let Asked {
+        parts,
+        body,
+        client,
+        verification,
+    } = asked;
+    let admitted = admit(&app, &parts, client, scope).await;
+    // Read it even where the answer does not need it: some HTTP/2 clients lose an answer that
+    // comes before they have sent their body.
+    let body = read_body(&parts.headers, body).await;
+    let (caller, client) = admitted?;
+    let typed = parts.headers.contains_key(CONTENT_TYPE);
+    if typed && !wants_json(&parts.headers) {
+        return Err(not_json());
+    }
+    let key = IdempotencyKey::read(&parts.headers)?;
+    let body = body?;
+    if !typed && !body.is_empty() {
+        return Err(not_json());
+    }
+    let call = Call {
+        app,
+        caller,
+        client,
+        body,
+        uri: asked_for(&parts),
+        verification,
+    };
+    Ok((parts.method, key, call))
 }
 
 async fn run_once<F>(
@@ -150,14 +183,18 @@ where
     }
 }
 
-async fn admit(app: &App, parts: &Parts, scope: Scope) -> Result<(Caller, ClientAddress), Problem> {
+async fn admit(
+    app: &App,
+    parts: &Parts,
+    client: Option<ClientAddress>,
+    scope: Scope,
+) -> Result<(Caller, ClientAddress), Problem> {
     let caller = Caller::identify(app, &parts.uri, &parts.headers).await?;
     if !caller.may(scope) {
         let detail = format!("this needs the scope {scope}");
         return Err(Problem::new(ProblemKind::Forbidden, detail));
     }
     // Without a source there are no limits, so nothing runs.
-    let client = parts.extensions.get::<ClientAddress>().copied();
     let client = client.ok_or_else(|| {
         Problem::new(
             ProblemKind::InternalError,
@@ -176,13 +213,4 @@ fn asked_for(parts: &Parts) -> Uri {
 fn not_json() -> Problem {
     let detail = "send the body with `Content-Type: application/json`";
     Problem::new(ProblemKind::UnsupportedMediaType, detail)
-}
-
-/// A path segment that should be the id of a verification.
-pub(super) type PathId = Result<Path<String>, PathRejection>;
-
-/// What is no id is the id of nothing.
-pub(super) fn verification_id(id: PathId) -> Result<VerificationId, Problem> {
-    let id = id.ok().and_then(|Path(text)| VerificationId::parse(&text));
-    id.ok_or_else(super::problems::no_such_verification)
 }

@@ -8,21 +8,20 @@ mod view;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use utoipa_axum::routes;
-use watchword_core::{
-    CheckRequest, Policy, ResendRequest, Scope, StartRequest, Terms, VerificationId, Whose,
-};
+use watchword_core::{CheckRequest, Policy, ResendRequest, Scope, StartRequest, Terms, Whose};
 
 use self::body::{Check, Resend, Start};
-use self::call::{Call, Hangup, PathId, verification_id};
+use self::call::Call;
 use self::view::{ApprovalView, UnlockView, VerificationView};
 use crate::app::{App, SurfaceKind};
+use crate::direct::Asked;
 use crate::json::answer as json;
-use crate::mount::{Area, Mount};
+use crate::mount::{Area, Mount, direct_route};
 use crate::problem::{Problem, ProblemKind};
 use crate::rate_limit::RateLimit;
 use crate::source::Asking;
@@ -32,12 +31,12 @@ const AREA: Area = Area::Surface(SurfaceKind::Native);
 /// Puts the native API in place.
 pub(crate) fn mount(mount: Mount) -> Mount {
     mount
-        .documented_send(AREA, routes!(start_verification))
+        .documented_send(AREA, direct_route!(start_verification))
         .documented(AREA, routes!(get_verification, cancel_verification))
-        .documented(AREA, routes!(check_verification))
-        .documented(AREA, routes!(check_recipient))
-        .documented_send(AREA, routes!(resend_code))
-        .documented(AREA, routes!(unlock_recipient))
+        .documented_directly(AREA, direct_route!(check_verification))
+        .documented_directly(AREA, direct_route!(check_recipient))
+        .documented_send(AREA, direct_route!(resend_code))
+        .documented_directly(AREA, direct_route!(unlock_recipient))
         .documented(AREA, routes!(recipients::show_recipient))
         .documented(AREA, routes!(recipients::erase_recipient))
 }
@@ -161,15 +160,8 @@ pub(crate) const PROBLEMS: [(&str, &[ProblemKind]); 9] = {
         headers(("Location" = String, description = "Where the verification can be read"))
     )),
 )]
-async fn start_verification(State(app): State<Arc<App>>, request: Request) -> Response {
-    call::write(
-        app,
-        request,
-        Scope::WriteVerifications,
-        Hangup::IsIgnored,
-        start,
-    )
-    .await
+async fn start_verification(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    call::finish(app, asked, Scope::WriteVerifications, start).await
 }
 
 async fn start(call: Call) -> Result<Response, Problem> {
@@ -231,19 +223,14 @@ async fn start(call: Call) -> Result<Response, Problem> {
     params(("id" = uuid::Uuid, Path, description = "The handle of the verification")),
     responses((status = 200, description = "The verification.", body = view::VerificationView<'_>)),
 )]
-async fn get_verification(State(app): State<Arc<App>>, id: PathId, request: Request) -> Response {
-    call::read(
-        app,
-        request,
-        Scope::ReadVerifications,
-        async |call: Call| {
-            let id = verification_id(id)?;
-            let found = call.app.verifier.get(&call.caller.app, id).await?;
-            let overview = found.ok_or_else(problems::no_such_verification)?;
-            let view = VerificationView::of(&overview, policy(&call));
-            Ok(json(StatusCode::OK, &view))
-        },
-    )
+async fn get_verification(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    call::read(app, asked, Scope::ReadVerifications, async |call: Call| {
+        let id = call.verification()?;
+        let found = call.app.verifier.get(&call.caller.app, id).await?;
+        let overview = found.ok_or_else(problems::no_such_verification)?;
+        let view = VerificationView::of(&overview, policy(&call));
+        Ok(json(StatusCode::OK, &view))
+    })
     .await
 }
 
@@ -255,22 +242,13 @@ async fn get_verification(State(app): State<Arc<App>>, id: PathId, request: Requ
     params(("id" = uuid::Uuid, Path, description = "The handle of the verification")),
     responses((status = 200, description = "The canceled verification.", body = view::VerificationView<'_>)),
 )]
-async fn cancel_verification(
-    State(app): State<Arc<App>>,
-    id: PathId,
-    request: Request,
-) -> Response {
-    call::read(
-        app,
-        request,
-        Scope::WriteVerifications,
-        async |call: Call| {
-            let id = verification_id(id)?;
-            let overview = call.app.verifier.cancel(&call.caller.app, id).await?;
-            let view = VerificationView::of(&overview, policy(&call));
-            Ok(json(StatusCode::OK, &view))
-        },
-    )
+async fn cancel_verification(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    call::read(app, asked, Scope::WriteVerifications, async |call: Call| {
+        let id = call.verification()?;
+        let overview = call.app.verifier.cancel(&call.caller.app, id).await?;
+        let view = VerificationView::of(&overview, policy(&call));
+        Ok(json(StatusCode::OK, &view))
+    })
     .await
 }
 
@@ -283,18 +261,12 @@ async fn cancel_verification(
     request_body = body::CheckBody,
     responses((status = 200, description = "The code was right.", body = view::ApprovalView<'_>)),
 )]
-async fn check_verification(State(app): State<Arc<App>>, id: PathId, request: Request) -> Response {
-    call::write(
-        app,
-        request,
-        Scope::CheckVerifications,
-        Hangup::Stops,
-        async |call: Call| {
-            let id = verification_id(id)?;
-            let Check { code, binding, .. } = Check::by_id(&call.body)?;
-            check(call, Whose::Handle(id), code, binding).await
-        },
-    )
+async fn check_verification(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    call::write(app, asked, Scope::CheckVerifications, async |call: Call| {
+        let id = call.verification()?;
+        let Check { code, binding, .. } = Check::by_id(&call.body)?;
+        check(call, Whose::Handle(id), code, binding).await
+    })
     .await
 }
 
@@ -306,23 +278,17 @@ async fn check_verification(State(app): State<Arc<App>>, id: PathId, request: Re
     request_body = body::CheckRecipientBody,
     responses((status = 200, description = "The code was right.", body = view::ApprovalView<'_>)),
 )]
-async fn check_recipient(State(app): State<Arc<App>>, request: Request) -> Response {
-    call::write(
-        app,
-        request,
-        Scope::CheckVerifications,
-        Hangup::Stops,
-        async |call: Call| {
-            let Check {
-                whose,
-                code,
-                binding,
-            } = Check::by_recipient(&call.body, &call.app.numbers)?;
-            // Without a recipient there was a fault, and we are not here.
-            let (to, purpose) = whose.ok_or_else(|| Problem::at("/to", "is missing"))?;
-            check(call, Whose::Recipient(to, purpose), code, binding).await
-        },
-    )
+async fn check_recipient(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    call::write(app, asked, Scope::CheckVerifications, async |call: Call| {
+        let Check {
+            whose,
+            code,
+            binding,
+        } = Check::by_recipient(&call.body, &call.app.numbers)?;
+        // Without a recipient there was a fault, and we are not here.
+        let (to, purpose) = whose.ok_or_else(|| Problem::at("/to", "is missing"))?;
+        check(call, Whose::Recipient(to, purpose), code, binding).await
+    })
     .await
 }
 
@@ -355,18 +321,12 @@ async fn check(
     request_body = body::ResendBody,
     responses((status = 200, description = "A fresh code is on its way.", body = view::VerificationView<'_>)),
 )]
-async fn resend_code(State(app): State<Arc<App>>, id: PathId, request: Request) -> Response {
-    call::write(
-        app,
-        request,
-        Scope::WriteVerifications,
-        Hangup::IsIgnored,
-        async |call: Call| resend(call, verification_id(id)?).await,
-    )
-    .await
+async fn resend_code(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    call::finish(app, asked, Scope::WriteVerifications, resend).await
 }
 
-async fn resend(call: Call, id: VerificationId) -> Result<Response, Problem> {
+async fn resend(call: Call) -> Result<Response, Problem> {
+    let id = call.verification()?;
     let Resend {
         channels,
         end_user_ip,
@@ -402,26 +362,20 @@ async fn resend(call: Call, id: VerificationId) -> Result<Response, Problem> {
     request_body = body::UnlockBody,
     responses((status = 200, description = "The recipient is not locked.", body = view::UnlockView)),
 )]
-async fn unlock_recipient(State(app): State<Arc<App>>, request: Request) -> Response {
-    call::write(
-        app,
-        request,
-        Scope::UnlockRecipients,
-        Hangup::Stops,
-        async |call: Call| {
-            let to = body::unlocked(&call.body, &call.app.numbers)?;
-            let unlocked = call
-                .app
-                .verifier
-                .unlock(&call.caller.app, &to, call.caller.key.as_ref())
-                .await?;
-            let view = UnlockView {
-                to: to.masked(),
-                unlocked,
-            };
-            Ok(json(StatusCode::OK, &view))
-        },
-    )
+async fn unlock_recipient(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    call::write(app, asked, Scope::UnlockRecipients, async |call: Call| {
+        let to = body::unlocked(&call.body, &call.app.numbers)?;
+        let unlocked = call
+            .app
+            .verifier
+            .unlock(&call.caller.app, &to, call.caller.key.as_ref())
+            .await?;
+        let view = UnlockView {
+            to: to.masked(),
+            unlocked,
+        };
+        Ok(json(StatusCode::OK, &view))
+    })
     .await
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
@@ -11,9 +11,10 @@ use watchword_core::account::Account;
 use watchword_core::{Known, Overview, Scope, SlidingLog, Timestamp};
 
 use super::body;
-use super::call::{self, Call, Hangup};
+use super::call::{self, Call};
 use super::view::{ChannelName, DeliveryView, StatusName};
 use crate::app::App;
+use crate::direct::Asked;
 use crate::json::answer as json;
 
 /// Whom it is about.
@@ -202,24 +203,18 @@ impl<'a> KnownView<'a> {
     request_body = WhoseBody,
     responses((status = 200, description = "What is held.", body = RecipientView<'_>)),
 )]
-pub(super) async fn show_recipient(State(app): State<Arc<App>>, request: Request) -> Response {
-    call::write(
-        app,
-        request,
-        Scope::ManageRecipients,
-        Hangup::Stops,
-        async |call: Call| {
-            let to = body::unlocked(&call.body, &call.app.numbers)?;
-            let (app, by) = (&call.caller.app, call.caller.key.as_ref());
-            let known = call.app.verifier.known(app, &to, by).await?;
-            let account = match &call.app.accounts {
-                Some(accounts) => accounts.of(app, &to).await?,
-                None => None,
-            };
-            let view = RecipientView::of(to.masked(), &known, account.as_ref());
-            Ok(json(StatusCode::OK, &view))
-        },
-    )
+pub(super) async fn show_recipient(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    call::write(app, asked, Scope::ManageRecipients, async |call: Call| {
+        let to = body::unlocked(&call.body, &call.app.numbers)?;
+        let (app, by) = (&call.caller.app, call.caller.key.as_ref());
+        let known = call.app.verifier.known(app, &to, by).await?;
+        let account = match &call.app.accounts {
+            Some(accounts) => accounts.of(app, &to).await?,
+            None => None,
+        };
+        let view = RecipientView::of(to.masked(), &known, account.as_ref());
+        Ok(json(StatusCode::OK, &view))
+    })
     .await
 }
 
@@ -232,28 +227,22 @@ pub(super) async fn show_recipient(State(app): State<Arc<App>>, request: Request
     request_body = WhoseBody,
     responses((status = 200, description = "It is done.", body = ErasureView)),
 )]
-pub(super) async fn erase_recipient(State(app): State<Arc<App>>, request: Request) -> Response {
-    call::write(
-        app,
-        request,
-        Scope::ManageRecipients,
-        Hangup::IsIgnored,
-        async |call: Call| {
-            let to = body::unlocked(&call.body, &call.app.numbers)?;
-            let (app, by) = (&call.caller.app, call.caller.key.as_ref());
-            // First what could still become an account.
-            let verifications = call.app.verifier.erase(app, &to, by).await?;
-            let account = match &call.app.accounts {
-                Some(accounts) => accounts.erase(app, &to).await?,
-                None => false,
-            };
-            let view = ErasureView {
-                to: to.masked(),
-                verifications,
-                account,
-            };
-            Ok(json(StatusCode::OK, &view))
-        },
-    )
+pub(super) async fn erase_recipient(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    call::finish(app, asked, Scope::ManageRecipients, async |call: Call| {
+        let to = body::unlocked(&call.body, &call.app.numbers)?;
+        let (app, by) = (&call.caller.app, call.caller.key.as_ref());
+        // First what could still become an account.
+        let verifications = call.app.verifier.erase(app, &to, by).await?;
+        let account = match &call.app.accounts {
+            Some(accounts) => accounts.erase(app, &to).await?,
+            None => false,
+        };
+        let view = ErasureView {
+            to: to.masked(),
+            verifications,
+            account,
+        };
+        Ok(json(StatusCode::OK, &view))
+    })
     .await
 }
