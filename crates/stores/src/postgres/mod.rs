@@ -5,6 +5,7 @@ mod accounts;
 mod api_keys;
 mod audit;
 mod error;
+mod link;
 mod marks;
 mod moving;
 mod partitions;
@@ -14,6 +15,9 @@ mod replays;
 mod rows;
 mod schema;
 mod sends;
+#[cfg(test)]
+#[path = "../../tests/servers/postgres.rs"]
+mod server;
 mod store;
 mod sweeper;
 mod tls;

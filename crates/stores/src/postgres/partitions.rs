@@ -164,13 +164,10 @@ fn refused(error: PostgresError) -> PostgresError {
 }
 
 #[cfg(test)]
-#[path = "../../tests/servers/postgres.rs"]
-mod server;
-
-#[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use super::super::schema::{Script, migrate_with};
+    use super::super::server;
     use super::*;
 
     /// As a later release could have it.

@@ -2,17 +2,17 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, Row};
+use tokio_postgres::{Config, Row};
 
 use super::error::PostgresError;
+use super::link::Mark;
+pub(super) use super::link::{Link, Parameter};
 use super::tls::Tls;
 use super::url::PostgresUrl;
 
@@ -26,9 +26,6 @@ const LIFE: Duration = Duration::from_mins(30);
 /// How long a server that takes connections may take to make one of them, if steps may not take
 /// longer. A step that needs it waits no longer than steps do; the next one finds it made.
 const MAKING: Duration = Duration::from_secs(5);
-
-/// A value for a statement, and its type.
-pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// Up to so many connections to the host that writes.
 pub(super) struct Pool {
@@ -52,19 +49,6 @@ pub(super) struct Pool {
     own: Weak<Self>,
 }
 
-/// One connection. It ends when it is dropped, whatever it is waiting for.
-pub(super) struct Link {
-    pub(super) client: Client,
-    task: AbortHandle,
-    born: Instant,
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 impl Pool {
     pub(super) fn new(url: &PostgresUrl) -> Result<Arc<Self>, PostgresError> {
         let tls = Tls::new(&url.certificates).map_err(PostgresError::tls)?;
@@ -86,8 +70,7 @@ impl Pool {
         }))
     }
 
-    /// Runs one statement, unnamed and with its types said, so that it takes one round trip and
-    /// leaves nothing behind in the session: within the step timeout altogether.
+    /// Runs one statement, within the step timeout altogether.
     ///
     /// Nothing is ever tried twice: of a statement whose answer was lost, nobody knows whether it
     /// was run.
@@ -109,7 +92,7 @@ impl Pool {
                 }
             };
             told = true;
-            let rows = link.client.query_typed(statement, parameters).await;
+            let rows = link.rows(statement, parameters).await;
             let rows = rows.map_err(PostgresError::from);
             self.put_back(link, rows.as_ref().err());
             rows
@@ -157,7 +140,7 @@ impl Pool {
     fn kept(&self) -> Option<Link> {
         let mut idle = self.idle.lock();
         while let Some(link) = idle.pop() {
-            if !link.client.is_closed() && link.born.elapsed() <= LIFE {
+            if !link.client.is_closed() && link.age() <= LIFE {
                 return Some(link);
             }
         }
@@ -178,7 +161,10 @@ impl Pool {
         let own = Weak::clone(&self.own);
         tokio::spawn(async move {
             let Some(pool) = own.upgrade() else { return };
-            let made = pool.connect().await;
+            let mut made = pool.connect().await;
+            if let Ok(link) = &mut made {
+                link.prepare().await;
+            }
             if let Err(Ok(link)) = give.send(made) {
                 pool.put_back(link, None);
             }
@@ -256,14 +242,16 @@ impl Pool {
 
     async fn connect_to(&self, host: usize) -> Result<Link, PostgresError> {
         let mut config = self.configs[host].clone();
+        let mut mark = None;
         if self.settings.load(Ordering::Relaxed) {
             let own = config.get_options().unwrap_or_default();
             // The operator's own come later, and win.
             let limit = self.step_timeout.saturating_sub(AHEAD).as_millis();
-            let options = format!("-c statement_timeout={limit} {own}");
+            let said = mark.insert(Mark::new());
+            let options = format!("-c statement_timeout={limit} {said} {own}");
             config.options(options.trim_end());
         }
-        match self.open(&config).await {
+        match self.open(&config, mark).await {
             Err(error)
                 if error.refuses_settings() && self.settings.swap(false, Ordering::Relaxed) =>
             {
@@ -271,24 +259,20 @@ impl Pool {
                     "the server takes no settings with a connection, as poolers do not: set \
                      statement_timeout for the role"
                 );
-                self.open(&self.configs[host]).await
+                self.open(&self.configs[host], None).await
             }
             other => other,
         }
     }
 
-    async fn open(&self, config: &Config) -> Result<Link, PostgresError> {
+    async fn open(&self, config: &Config, mark: Option<Mark>) -> Result<Link, PostgresError> {
         let (client, connection) = config.connect(self.tls.clone()).await?;
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = %PostgresError::from(error), "a connection ended");
             }
         });
-        Ok(Link {
-            client,
-            task: task.abort_handle(),
-            born: Instant::now(),
-        })
+        Ok(Link::over(client, task.abort_handle(), mark))
     }
 }
 
@@ -345,8 +329,11 @@ impl PostgresError {
         let Some(code) = error.code().map(SqlState::code) else {
             return true;
         };
-        // Connection trouble, a shutdown, or a host that became a standby.
-        code.starts_with("08") || code.starts_with("57P") || code == "25006"
+        // Connection trouble, a shutdown, a host that became a standby, or a session that lost what
+        // was prepared in it.
+        ["08", "57P", "25006", "26000"]
+            .iter()
+            .any(|class| code.starts_with(class))
     }
 
     /// Whether a pooler stands before the server that knows better than the client.

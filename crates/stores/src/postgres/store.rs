@@ -19,6 +19,7 @@ use super::rows::{
     count, deliveries_json, key_id, moment, read, span, status, tag, verification,
     verification_columns,
 };
+use super::sends::{RESEND, START};
 use crate::store_clock::{Asked, StoreClock};
 
 /// Whose clock counts.
@@ -74,6 +75,9 @@ const FALL_BACK: &str = concat!(
     verification_columns!(),
     " FROM watchword.fall_back_1($1, $2, $3) r"
 );
+
+/// The statements of most requests.
+pub(super) const OFTEN: [&str; 5] = [START, RESEND, CHECK, GET, NOTE];
 
 fn turn(row: &Row) -> Result<Option<Turn>, PostgresError> {
     let Some(next) = read::<Option<i32>>(row, 0)? else {

@@ -284,31 +284,34 @@ async fn a_pooler_that_deals_out_transactions_is_no_hindrance() {
     if shared().is_none() {
         return;
     }
-    let database = Database::empty();
-    let Some(pooler) = Pooler::start(database.server) else {
-        return;
-    };
-    let text = format!(
-        "{}?pgbouncer=true&step_timeout=20000",
-        pooler.url(&database.name)
-    );
-    let url = PostgresUrl::parse(&text).unwrap();
-    migrate_postgres(&url).await.unwrap();
-    let store = Arc::new(open(&url, PostgresTime::Caller).await);
-    // Many more at once than it has connections.
-    let calls: Vec<_> = (1..100)
-        .map(|number| {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move {
-                start(&*store, number).await.unwrap();
-                let step = check_step(CheckTarget::Id(handle(number).0), "402718");
-                store.check(step, T0).await.unwrap()
+    // It refuses the settings that connections begin with, or takes and drops them.
+    for dropped in ["", "options"] {
+        let database = Database::empty();
+        let Some(pooler) = Pooler::that_drops(database.server, dropped) else {
+            return;
+        };
+        let text = format!(
+            "{}?pgbouncer=true&step_timeout=20000",
+            pooler.url(&database.name)
+        );
+        let url = PostgresUrl::parse(&text).unwrap();
+        migrate_postgres(&url).await.unwrap();
+        let store = Arc::new(open(&url, PostgresTime::Caller).await);
+        // Many more at once than it has connections.
+        let calls: Vec<_> = (1..100)
+            .map(|number| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move {
+                    start(&*store, number).await.unwrap();
+                    let step = check_step(CheckTarget::Id(handle(number).0), "402718");
+                    store.check(step, T0).await.unwrap()
+                })
             })
-        })
-        .collect();
-    for call in calls {
-        let outcome = call.await.unwrap();
-        assert!(matches!(outcome, CheckOutcome::Approved(_)), "{outcome:?}");
+            .collect();
+        for call in calls {
+            let outcome = call.await.unwrap();
+            assert!(matches!(outcome, CheckOutcome::Approved(_)), "{outcome:?}");
+        }
     }
 }
 

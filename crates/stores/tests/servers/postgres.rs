@@ -417,6 +417,11 @@ pub(crate) struct Pooler {
 impl Pooler {
     /// Nothing, said aloud, where none is installed.
     pub(crate) fn start(server: &Server) -> Option<Self> {
+        Self::that_drops(server, "")
+    }
+
+    /// One that takes these settings from those who connect, and drops them; others it refuses.
+    pub(crate) fn that_drops(server: &Server, settings: &str) -> Option<Self> {
         let places = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"];
         let Some(program) = places.into_iter().find(|place| Path::new(place).exists()) else {
             missing("PgBouncer");
@@ -429,7 +434,8 @@ impl Pooler {
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={} user={OWNER}\n[pgbouncer]\n\
              listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
-             pool_mode = transaction\ndefault_pool_size = 3\n",
+             pool_mode = transaction\ndefault_pool_size = 3\n\
+             ignore_startup_parameters = {settings}\n",
             server.port,
         );
         fs::write(&config, text).unwrap();
