@@ -34,12 +34,6 @@ pub(crate) fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(bytes);
 }
 
-/// Text that may be missing.
-pub(crate) fn maybe(out: &mut Vec<u8>, text: Option<&str>) {
-    number(out, text.map_or(0, |text| text.len() as u64 + 1));
-    out.extend(text.unwrap_or_default().as_bytes());
-}
-
 /// What is left to read.
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
@@ -74,18 +68,6 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn text(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes()?).ok()
-    }
-
-    #[allow(
-        clippy::option_option,
-        reason = "not readable, or readable and not there"
-    )]
-    pub(crate) fn maybe(&mut self) -> Option<Option<String>> {
-        let Some(length) = self.number()?.checked_sub(1) else {
-            return Some(None);
-        };
-        let text = std::str::from_utf8(self.take(length)?).ok()?;
-        Some(Some(text.to_owned()))
     }
 
     fn take(&mut self, length: u64) -> Option<&'a [u8]> {

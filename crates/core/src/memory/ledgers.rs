@@ -2,11 +2,10 @@
 //!
 //! This form never leaves the process; what is journaled has one of its own ([`super::record`]).
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::time::Duration;
 
-use super::shard::shrink;
+use super::bundles::Bundles;
+use super::sources::{read_log, write_log};
 use crate::clock::Timestamp;
 use crate::compact::{Reader, bytes, number, written};
 use crate::digest::RecipientIndex;
@@ -17,7 +16,7 @@ use crate::purpose::Purpose;
 
 /// The ledgers of some recipients. One that holds nothing is not kept.
 #[derive(Default)]
-pub(super) struct Ledgers(HashMap<RecipientIndex, Box<[u8]>>);
+pub(super) struct Ledgers(Bundles);
 
 impl Ledgers {
     /// The ledger as it stands. What is changed of it counts once it is put back.
@@ -26,40 +25,37 @@ impl Ledgers {
     }
 
     pub(super) fn get(&self, index: RecipientIndex) -> Option<RecipientLedger> {
-        self.0.get(&index).map(|packed| unpack(index, packed))
+        let packed = self.0.get(index.as_bytes());
+        packed.map(|packed| unpack(index, packed))
     }
 
     pub(super) fn put(&mut self, index: RecipientIndex, ledger: &RecipientLedger) {
         if *ledger == RecipientLedger::default() {
-            self.0.remove(&index);
+            self.remove(index);
             return;
         }
-        let write = |out: &mut Vec<u8>| write(out, index, ledger);
-        written(write, |packed| match self.0.entry(index) {
-            Entry::Occupied(known) if **known.get() == *packed => {}
-            Entry::Occupied(mut known) => {
-                known.insert(packed.into());
-            }
-            Entry::Vacant(place) => {
-                place.insert(packed.into());
-            }
-        });
+        let put = |packed: &[u8]| self.0.put(index.as_bytes(), packed);
+        written(|out| write(out, index, ledger), put);
     }
 
     pub(super) fn remove(&mut self, index: RecipientIndex) {
-        self.0.remove(&index);
+        self.0.remove(index.as_bytes());
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = (RecipientIndex, RecipientLedger)> {
-        let all = self.0.iter();
-        all.map(|(index, packed)| (*index, unpack(*index, packed)))
+        let all = self.0.all();
+        all.map(|(index, packed)| {
+            let index = RecipientIndex::from_bytes(index);
+            (index, unpack(index, packed))
+        })
     }
 
     /// Drops those that can no longer matter.
     pub(super) fn sweep(&mut self, horizon: Duration, now: Timestamp) {
-        self.0
-            .retain(|index, packed| !unpack(*index, packed).is_idle(horizon, now));
-        shrink(&mut self.0);
+        self.0.retain(|index, packed| {
+            let index = RecipientIndex::from_bytes(index);
+            !unpack(index, packed).is_idle(horizon, now)
+        });
     }
 }
 
@@ -106,16 +102,6 @@ fn write(out: &mut Vec<u8>, index: RecipientIndex, ledger: &RecipientLedger) {
             number(out, newest.wrapping_sub(sent_at));
         }
         number(out, slot.until.as_millis().wrapping_sub(newest));
-    }
-}
-
-/// How many moments, the first, and how much later each of the others is.
-fn write_log(out: &mut Vec<u8>, log: &SlidingLog) {
-    number(out, log.moments().len() as u64);
-    let mut before = 0;
-    for at in log.moments() {
-        number(out, at.as_millis().wrapping_sub(before));
-        before = at.as_millis();
     }
 }
 
@@ -172,16 +158,6 @@ fn read(index: RecipientIndex, reader: &mut Reader<'_>) -> Option<RecipientLedge
         });
     }
     Some(ledger)
-}
-
-fn read_log(reader: &mut Reader<'_>) -> Option<SlidingLog> {
-    let mut log = SlidingLog::default();
-    let mut at = 0_u64;
-    for _ in 0..reader.number()? {
-        at = at.wrapping_add(reader.number()?);
-        log.record(Timestamp::from_millis(at));
-    }
-    Some(log)
 }
 
 #[cfg(test)]
@@ -254,7 +230,7 @@ mod tests {
         let mut ledgers = Ledgers::default();
         let index = RecipientIndex::from_bytes([7; 16]);
         ledgers.put(index, &ledger);
-        // As much as the second smallest piece of memory holds.
-        assert!(ledgers.0[&index].len() <= 24, "{}", ledgers.0[&index].len());
+        let size = ledgers.0.get(index.as_bytes()).unwrap().len();
+        assert!(size <= 24, "{size}");
     }
 }

@@ -4,6 +4,7 @@
 //! is durable before it is answered: the embedded store is this one plus a file. So both share
 //! one implementation of every step.
 
+mod bundles;
 mod fallbacks;
 mod journal;
 mod ledgers;
@@ -15,6 +16,7 @@ mod replays;
 mod rows;
 mod sends;
 mod shard;
+mod sources;
 mod standby;
 mod store;
 

@@ -1,4 +1,4 @@
-//! Verifications as they lie in memory: each in one short piece instead of many.
+//! Verifications as they lie in memory: each in one short row instead of many pieces.
 //!
 //! A [`Verification`] is convenient to work on, and takes some nine pieces of memory and a kilobyte
 //! with all that surrounds them. It is unpacked for each step and packed again afterwards.
@@ -9,7 +9,7 @@
 use crate::app::AppId;
 use crate::channel::Channel;
 use crate::clock::Timestamp;
-use crate::compact::{Reader, bytes, maybe, number, written};
+use crate::compact::{Reader, bytes, number, written};
 use crate::delivery::{Delivery, DeliveryId, DeliveryStatus};
 use crate::digest::{CodeDigest, RecipientIndex};
 use crate::id::VerificationId;
@@ -21,9 +21,9 @@ use super::record::{STATUSES, position};
 
 /// A verification without its handle, which it is found by.
 ///
-/// `expires at (8) · flags (1) · channel (1) · status (1) · recipient (12 or 16) · key (0 or 4) · hash (32)`,
-/// and then what is of varying length.
-pub(super) struct Packed(Box<[u8]>);
+/// `expires at · flags (1) · channel and status (1) · recipient (12 or 16) · key (0 or 4) · hash (32)`,
+/// and then what is mostly short, or not there.
+pub(super) struct Packed<'a>(pub(super) &'a [u8]);
 
 const ADDRESSED: u8 = 1;
 const APP: u8 = 1 << 1;
@@ -36,6 +36,10 @@ const RELATED: u8 = 1 << 6;
 /// The digest is under the key that the details are sealed with.
 const SEALED_WITH: u8 = 1 << 7;
 
+// Of a delivery, beside its channel and status.
+const NAMED: u8 = 1 << 5;
+const FAULTY: u8 = 1 << 6;
+
 const DELIVERY_STATUSES: [DeliveryStatus; 6] = [
     DeliveryStatus::Unknown,
     DeliveryStatus::Accepted,
@@ -45,82 +49,92 @@ const DELIVERY_STATUSES: [DeliveryStatus; 6] = [
     DeliveryStatus::Read,
 ];
 
-impl Packed {
-    pub(super) fn of(row: &Verification) -> Self {
-        let flag = |there: bool, flag: u8| if there { flag } else { 0 };
-        let due = row.fallback.and_then(|fallback| fallback.due);
-        let app = Some(row.app.as_str()).filter(|app| *app != AppId::DEFAULT);
-        let purpose = Some(&row.purpose).filter(|purpose| **purpose != Purpose::default());
-        let (key, hash) = row.digest.parts();
-        let (id, recipient) = (row.id.as_bytes(), row.recipient.as_bytes());
-        let is_related = id[..4] == recipient[..4];
-        let is_sealed_with = row.details.key_id() == Some(key);
-        let flags = flag(row.addressed, ADDRESSED)
-            | flag(is_related, RELATED)
-            | flag(is_sealed_with, SEALED_WITH)
-            | flag(app.is_some(), APP)
-            | flag(purpose.is_some(), PURPOSE)
-            | flag(row.ended_at.is_some(), ENDED)
-            | flag(row.fallback.is_some(), FALLBACK)
-            | flag(due.is_some(), DUE);
-        let write = |out: &mut Vec<u8>| {
-            let expires = row.expires_at.as_millis();
-            out.extend(expires.to_le_bytes());
-            out.extend([
-                flags,
-                position(&Channel::ALL, &row.channel),
-                position(&STATUSES, &row.status),
-            ]);
-            out.extend(&recipient[if is_related { 4 } else { 0 }..]);
-            if !is_sealed_with {
-                out.extend(key.to_bytes());
+/// Packs a verification for `take`.
+pub(super) fn write<T>(row: &Verification, take: impl FnOnce(&[u8]) -> T) -> T {
+    let due = row.fallback.and_then(|fallback| fallback.due);
+    let app = Some(row.app.as_str()).filter(|app| *app != AppId::DEFAULT);
+    let purpose = Some(&row.purpose).filter(|purpose| **purpose != Purpose::default());
+    let (key, hash) = row.digest.parts();
+    let (id, recipient) = (row.id.as_bytes(), row.recipient.as_bytes());
+    let is_related = id[..4] == recipient[..4];
+    let is_sealed_with = row.details.key_id() == Some(key);
+    let flags = flag(row.addressed, ADDRESSED)
+        | flag(is_related, RELATED)
+        | flag(is_sealed_with, SEALED_WITH)
+        | flag(app.is_some(), APP)
+        | flag(purpose.is_some(), PURPOSE)
+        | flag(row.ended_at.is_some(), ENDED)
+        | flag(row.fallback.is_some(), FALLBACK)
+        | flag(due.is_some(), DUE);
+    // Moments as how far they are from others: mostly a few bytes.
+    let (sent, expires) = (row.sent_at.as_millis(), row.expires_at.as_millis());
+    let before = |at: Timestamp| expires.wrapping_sub(at.as_millis());
+    let write = |out: &mut Vec<u8>| {
+        number(out, expires);
+        out.push(flags);
+        out.push(position(&Channel::ALL, &row.channel) | position(&STATUSES, &row.status) << 4);
+        out.extend(&recipient[if is_related { 4 } else { 0 }..]);
+        if !is_sealed_with {
+            out.extend(key.to_bytes());
+        }
+        out.extend(hash);
+        number(out, u64::from(row.attempts_left));
+        number(out, before(row.sent_at));
+        number(out, sent.wrapping_sub(row.created_at.as_millis()));
+        row.ended_at.iter().for_each(|at| number(out, before(*at)));
+        app.iter().for_each(|app| bytes(out, app.as_bytes()));
+        purpose
+            .iter()
+            .for_each(|purpose| bytes(out, purpose.as_str().as_bytes()));
+        if let Some(fallback) = row.fallback {
+            out.push(fallback.next);
+        }
+        due.iter().for_each(|at| number(out, before(*at)));
+        number(out, u64::from(row.outdated));
+        bytes(out, row.details.as_bytes());
+        for delivery in &row.deliveries {
+            let status = position(&DELIVERY_STATUSES, &delivery.status);
+            out.extend(delivery.id.0.as_bytes());
+            out.push(
+                position(&Channel::ALL, &delivery.channel)
+                    | status << 2
+                    | flag(delivery.message_id.is_some(), NAMED)
+                    | flag(delivery.error.is_some(), FAULTY),
+            );
+            number(out, delivery.at.as_millis().wrapping_sub(sent));
+            bytes(out, delivery.provider.as_bytes());
+            for text in [&delivery.message_id, &delivery.error]
+                .into_iter()
+                .flatten()
+            {
+                bytes(out, text.as_bytes());
             }
-            out.extend(hash);
-            number(out, u64::from(row.attempts_left));
-            // Moments as how long before the end they are: mostly three bytes.
-            let before = |at: Timestamp| expires.wrapping_sub(at.as_millis());
-            number(out, before(row.created_at));
-            number(out, before(row.sent_at));
-            row.ended_at.iter().for_each(|at| number(out, before(*at)));
-            app.iter().for_each(|app| bytes(out, app.as_bytes()));
-            purpose
-                .iter()
-                .for_each(|purpose| bytes(out, purpose.as_str().as_bytes()));
-            if let Some(fallback) = row.fallback {
-                out.push(fallback.next);
-            }
-            due.iter().for_each(|at| number(out, at.as_millis()));
-            number(out, u64::from(row.outdated));
-            bytes(out, row.details.as_bytes());
-            for delivery in &row.deliveries {
-                out.extend(delivery.id.0.as_bytes());
-                out.push(position(&Channel::ALL, &delivery.channel));
-                out.push(position(&DELIVERY_STATUSES, &delivery.status));
-                number(out, before(delivery.at));
-                bytes(out, delivery.provider.as_bytes());
-                maybe(out, delivery.message_id.as_deref());
-                maybe(out, delivery.error.as_deref());
-            }
-        };
-        Self(written(write, |packed| packed.into()))
-    }
+        }
+    };
+    written(write, take)
+}
 
+const fn flag(there: bool, flag: u8) -> u8 {
+    if there { flag } else { 0 }
+}
+
+impl Packed<'_> {
     /// The verification that was packed under this handle.
     #[allow(clippy::expect_used, reason = "packed by this process, in this form")]
     pub(super) fn open(&self, id: VerificationId) -> Verification {
-        row(&mut Reader(&self.0), id).expect("what was packed is read back")
+        row(&mut Reader(self.0), id).expect("what was packed is read back")
     }
 
     /// As [`Verification::is_forgettable`], without unpacking.
     pub(super) fn is_forgettable(&self, now: Timestamp) -> bool {
-        let expires = self.0.first_chunk().copied().unwrap_or_default();
-        now >= Timestamp::from_millis(u64::from_le_bytes(expires)).plus(RETENTION)
+        let expires = Reader(self.0).number().unwrap_or_default();
+        now >= Timestamp::from_millis(expires).plus(RETENTION)
     }
 }
 
 fn row(reader: &mut Reader<'_>, id: VerificationId) -> Option<Verification> {
-    let expires = u64::from_le_bytes(*reader.array()?);
-    let [flags, channel, status] = *reader.array()?;
+    let expires = reader.number()?;
+    let [flags, kind] = *reader.array()?;
     let has = |flag: u8| flags & flag != 0;
     let mut recipient = *id.as_bytes();
     if has(RELATED) {
@@ -135,7 +149,9 @@ fn row(reader: &mut Reader<'_>, id: VerificationId) -> Option<Verification> {
     };
     let hash = *reader.array()?;
     let attempts_left = u32::try_from(reader.number()?).ok()?;
-    let (created_at, sent_at) = (before(reader, expires)?, before(reader, expires)?);
+    let sent_at = before(reader, expires)?;
+    let sent = sent_at.as_millis();
+    let created_at = before(reader, sent)?;
     let ended_at = if has(ENDED) {
         Some(before(reader, expires)?)
     } else {
@@ -154,7 +170,7 @@ fn row(reader: &mut Reader<'_>, id: VerificationId) -> Option<Verification> {
     let fallback = if has(FALLBACK) {
         let [next] = *reader.array()?;
         let due = if has(DUE) {
-            Some(Timestamp::from_millis(reader.number()?))
+            Some(before(reader, expires)?)
         } else {
             None
         };
@@ -171,7 +187,7 @@ fn row(reader: &mut Reader<'_>, id: VerificationId) -> Option<Verification> {
     let mut deliveries = Vec::new();
     while !reader.0.is_empty() {
         deliveries.reserve_exact(1);
-        deliveries.push(delivery(reader, expires)?);
+        deliveries.push(delivery(reader, sent)?);
     }
     Some(Verification {
         id,
@@ -179,8 +195,8 @@ fn row(reader: &mut Reader<'_>, id: VerificationId) -> Option<Verification> {
         recipient: RecipientIndex::from_bytes(recipient),
         addressed: has(ADDRESSED),
         purpose,
-        channel: *Channel::ALL.get(usize::from(channel))?,
-        status: *STATUSES.get(usize::from(status))?,
+        channel: *Channel::ALL.get(usize::from(kind & 0xF))?,
+        status: *STATUSES.get(usize::from(kind >> 4))?,
         digest: CodeDigest::from_parts(key, hash),
         attempts_left,
         created_at,
@@ -194,22 +210,31 @@ fn row(reader: &mut Reader<'_>, id: VerificationId) -> Option<Verification> {
     })
 }
 
-fn delivery(reader: &mut Reader<'_>, expires: u64) -> Option<Delivery> {
+fn delivery(reader: &mut Reader<'_>, sent: u64) -> Option<Delivery> {
     let id = DeliveryId(uuid::Uuid::from_bytes(*reader.array()?));
-    let [channel, status] = *reader.array()?;
+    let kind = reader.byte()?;
+    let at = sent.wrapping_add(reader.number()?);
+    let provider = reader.text()?.to_owned();
+    let mut text = |flag: u8| -> Option<Option<String>> {
+        let there = kind & flag != 0;
+        there
+            .then(|| reader.text().map(str::to_owned))
+            .map_or(Some(None), |text| text.map(Some))
+    };
     Some(Delivery {
         id,
-        channel: *Channel::ALL.get(usize::from(channel))?,
-        status: *DELIVERY_STATUSES.get(usize::from(status))?,
-        at: before(reader, expires)?,
-        provider: reader.text()?.to_owned(),
-        message_id: reader.maybe()?,
-        error: reader.maybe()?,
+        channel: *Channel::ALL.get(usize::from(kind & 3))?,
+        status: *DELIVERY_STATUSES.get(usize::from(kind >> 2 & 7))?,
+        at: Timestamp::from_millis(at),
+        provider,
+        message_id: text(NAMED)?,
+        error: text(FAULTY)?,
     })
 }
 
-fn before(reader: &mut Reader<'_>, expires: u64) -> Option<Timestamp> {
-    let millis = expires.wrapping_sub(reader.number()?);
+/// A moment that was told from a later one.
+fn before(reader: &mut Reader<'_>, later: u64) -> Option<Timestamp> {
+    let millis = later.wrapping_sub(reader.number()?);
     Some(Timestamp::from_millis(millis))
 }
 
@@ -297,9 +322,10 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_packed_is_unpacked_as_it_was(row in row(), at in moment()) {
-            let packed = Packed::of(&row);
-            prop_assert_eq!(packed.is_forgettable(at), row.is_forgettable(at));
-            let open = packed.open(row.id);
+            let (open, is_forgettable) = write(&row, |packed| {
+                (Packed(packed).open(row.id), Packed(packed).is_forgettable(at))
+            });
+            prop_assert_eq!(is_forgettable, row.is_forgettable(at));
             prop_assert_eq!(open, row);
         }
     }
@@ -311,7 +337,7 @@ mod tests {
         let (key, _) = row.digest.parts();
         row.details = Sealed::from_bytes(&[&key.to_bytes()[..], &[7; 52]].concat());
         row.deliveries[0].message_id = None;
-        let size = Packed::of(&row).0.len();
-        assert!(size <= 152, "{size}");
+        let size = write(&row, <[u8]>::len);
+        assert!(size <= 144, "{size}");
     }
 }

@@ -45,35 +45,32 @@ impl<J: Journal> MemoryStore<J> {
             };
             return Ok((charged, admitted));
         };
-        let mut sources = self.source(charge.index);
-        let log = sources.logs.get(&charge.index);
-        if let Some(retry_after) = log.and_then(|log| log.wait(&charge.quotas, now)) {
-            return Err(refused(Refusal::SourceLimit { retry_after }));
-        }
-        let mut admitted = send()?;
-        let log = sources.logs.entry(charge.index).or_default();
-        log.forget(terms.horizon(), now);
-        let source_at = log.record(now);
-        let position = self.append(|out| Change::put_source(out, charge.index, log));
-        admitted.position = admitted.position.max(position);
-        let charged = Charged {
-            made_at: now,
-            at: admitted.at,
-            source_at: Some(source_at),
-            source_standing: log.standing(&charge.quotas, now),
-        };
-        Ok((charged, admitted))
+        self.source(charge.index).change(charge.index, |log| {
+            if let Some(retry_after) = log.wait(&charge.quotas, now) {
+                return Err(refused(Refusal::SourceLimit { retry_after }));
+            }
+            let mut admitted = send()?;
+            log.forget(terms.horizon(), now);
+            let source_at = log.record(now);
+            let position = self.append(|out| Change::put_source(out, charge.index, log));
+            admitted.position = admitted.position.max(position);
+            let charged = Charged {
+                made_at: now,
+                at: admitted.at,
+                source_at: Some(source_at),
+                source_standing: log.standing(&charge.quotas, now),
+            };
+            Ok((charged, admitted))
+        })
     }
 
     /// Gives a charge of a source back.
     pub(super) fn give_back(&self, index: SourceIndex, at: Timestamp) {
-        let mut shard = self.source(index);
-        if let Some(log) = shard.logs.get_mut(&index)
-            && log.take_back(at)
-        {
-            self.append(|out| Change::put_source(out, index, log));
-        }
-        shard.tidy(index);
+        self.source(index).change(index, |log| {
+            if log.take_back(at) {
+                self.append(|out| Change::put_source(out, index, log));
+            }
+        });
     }
 
     /// Starts a verification, if there is room for one.

@@ -126,10 +126,11 @@ impl<J: Journal> MemoryStore<J> {
         self.look_back(send.terms);
         if let Some(charge) = &send.terms.source {
             let mut sources = self.source(charge.index);
-            let log = sources.logs.entry(charge.index).or_default();
-            log.forget(send.terms.horizon(), now);
-            log.record(now);
-            self.append(|out| Change::put_source(out, charge.index, log));
+            sources.change(charge.index, |log| {
+                log.forget(send.terms.horizon(), now);
+                log.record(now);
+                self.append(|out| Change::put_source(out, charge.index, log));
+            });
         }
         if send.terms.failures.is_none() {
             return;
@@ -242,10 +243,10 @@ impl<J: Journal> MemoryStore<J> {
             }
         }
         if let Some(sources) = self.source_part(part) {
-            for (index, log) in &sources.logs {
-                let sends = number(log);
+            for (index, log) in sources.all() {
+                let sends = number(&log);
                 if sends > 0 {
-                    counted.sources.push((*index, sends));
+                    counted.sources.push((index, sends));
                 }
             }
         }

@@ -11,7 +11,8 @@ use super::journal::{Journal, NoJournal};
 use super::names::Names;
 use super::record::{Change, CorruptRecord, Lane, changes};
 use super::replays::Replays;
-use super::shard::{Shard, SourceShard};
+use super::shard::Shard;
+use super::sources::Sources;
 use crate::app::AppId;
 use crate::clock::Timestamp;
 use crate::delivery::DeliveryId;
@@ -34,7 +35,7 @@ const SOURCE_SHARDS: usize = 256;
 /// Keeps verifications, counters and idempotency keys in this process.
 pub struct MemoryStore<J: Journal = NoJournal> {
     shards: Box<[Mutex<Shard>]>,
-    sources: Box<[Mutex<SourceShard>]>,
+    sources: Box<[Mutex<Sources>]>,
     pub(super) replays: Replays,
     pub(super) names: Names,
     pub(super) fallbacks: Fallbacks,
@@ -128,9 +129,7 @@ impl<J: Journal> MemoryStore<J> {
                     }
                 }
                 Change::Source(index, log) => {
-                    let mut shard = self.source(index);
-                    shard.logs.insert(index, log);
-                    shard.tidy(index);
+                    self.source(index).put(index, log);
                 }
                 Change::Replay(key, entry) => self.replays.restore(key, entry, now),
                 Change::Name(key, named) => self.names.restore(key, named, now),
@@ -159,9 +158,8 @@ impl<J: Journal> MemoryStore<J> {
         if let Some(sources) = self.sources.get(part) {
             let sources = sources.lock();
             sources
-                .logs
-                .iter()
-                .for_each(|(index, log)| Change::put_source(out, *index, log));
+                .all()
+                .for_each(|(index, log)| Change::put_source(out, index, &log));
         }
         self.replays.snapshot(part, out);
         self.names.snapshot(part, out);
@@ -208,11 +206,11 @@ impl<J: Journal> MemoryStore<J> {
         self.shards[part % SHARDS].lock()
     }
 
-    pub(super) fn source_part(&self, part: usize) -> Option<MutexGuard<'_, SourceShard>> {
+    pub(super) fn source_part(&self, part: usize) -> Option<MutexGuard<'_, Sources>> {
         self.sources.get(part).map(Mutex::lock)
     }
 
-    pub(super) fn source(&self, index: SourceIndex) -> MutexGuard<'_, SourceShard> {
+    pub(super) fn source(&self, index: SourceIndex) -> MutexGuard<'_, Sources> {
         self.sources[usize::from(index.as_bytes()[0]) % SOURCE_SHARDS].lock()
     }
 

@@ -1,0 +1,279 @@
+//! Short rows by the million, a few of them in each piece of memory.
+//!
+//! A map takes a key, a pointer and a piece of memory for each row, and up to twice the room that
+//! these need, as it grows by doubling. Here rows lie behind each other in bundles, and the number
+//! of bundles grows by one at a time (linear hashing, Litwin 1980). So a row takes a few bytes more
+//! than it is long, however many there are, and none ever waits until all are moved.
+
+use crate::compact::{Reader, number};
+
+/// What a row is found by. Nobody chooses one: they are random, or keyed digests.
+pub(super) type Key = [u8; 16];
+
+/// How long bundles are on average, at most. Shorter ones need more pointers, longer ones more
+/// copying.
+const LENGTH: usize = 512;
+
+/// Rows by their keys.
+#[derive(Default)]
+pub(super) struct Bundles {
+    /// Each `key (16) · length of the row · row`, again and again.
+    bundles: Vec<Box<[u8]>>,
+    /// Of all of them.
+    length: usize,
+}
+
+/// Where a row lies in its bundle.
+#[derive(Clone, Copy)]
+struct Entry {
+    key: Key,
+    /// Where its key begins.
+    start: usize,
+    /// Where the row itself begins.
+    row: usize,
+    /// Where the next one begins.
+    end: usize,
+}
+
+fn entries(bundle: &[u8]) -> impl Iterator<Item = Entry> {
+    let mut reader = Reader(bundle);
+    std::iter::from_fn(move || {
+        let start = bundle.len() - reader.0.len();
+        let key = *reader.array()?;
+        let row = reader.bytes()?;
+        let end = bundle.len() - reader.0.len();
+        Some(Entry {
+            key,
+            start,
+            row: end - row.len(),
+            end,
+        })
+    })
+}
+
+fn find(bundle: &[u8], key: &Key) -> Option<Entry> {
+    entries(bundle).find(|entry| entry.key == *key)
+}
+
+/// Which of `count` bundles, of which there is one at least, has the row with this key.
+fn place(key: &Key, count: usize) -> usize {
+    // The last bytes: the first ones led to this part of the store.
+    let [.., a, b, c, d] = *key;
+    let hash = u32::from_be_bytes([a, b, c, d]) as usize;
+    let mask = count.next_power_of_two() - 1;
+    let place = hash & mask;
+    // That one is yet to be split off from the one in the lower half.
+    if place < count {
+        place
+    } else {
+        hash & (mask >> 1)
+    }
+}
+
+/// The bundle that number `new` is split off from.
+fn parent(new: usize) -> usize {
+    new ^ (1 << new.ilog2())
+}
+
+impl Bundles {
+    pub(super) fn get(&self, key: &Key) -> Option<&[u8]> {
+        let bundle = self.bundles.get(place(key, self.bundles.len().max(1)))?;
+        find(bundle, key).map(|entry| &bundle[entry.row..entry.end])
+    }
+
+    /// Puts a row in the place of what had its key; whether nothing had.
+    pub(super) fn put(&mut self, key: &Key, row: &[u8]) -> bool {
+        if self.bundles.is_empty() {
+            self.bundles.push(Box::default());
+        }
+        let place = place(key, self.bundles.len());
+        let bundle = &mut self.bundles[place];
+        let known = find(bundle, key);
+        let (start, end) = match known {
+            Some(known) if known.end - known.row == row.len() => {
+                bundle[known.row..known.end].copy_from_slice(row);
+                return false;
+            }
+            Some(known) => (known.start, known.end),
+            None => (bundle.len(), bundle.len()),
+        };
+        let mut head = Vec::with_capacity(key.len() + 3);
+        head.extend(key);
+        number(&mut head, row.len() as u64);
+        let changed = [&bundle[..start], &head, row, &bundle[end..]].concat();
+        self.replace(place, changed);
+        while self.length > self.bundles.len() * LENGTH {
+            self.split();
+        }
+        known.is_none()
+    }
+
+    /// Removes a row; whether it was there.
+    pub(super) fn remove(&mut self, key: &Key) -> bool {
+        let place = place(key, self.bundles.len().max(1));
+        let Some(bundle) = self.bundles.get(place) else {
+            return false;
+        };
+        let known = find(bundle, key);
+        if let Some(Entry { start, end, .. }) = known {
+            let changed = [&bundle[..start], &bundle[end..]].concat();
+            self.replace(place, changed);
+        }
+        known.is_some()
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (Key, &[u8])> {
+        self.bundles.iter().flat_map(|bundle| {
+            entries(bundle).map(|entry| (entry.key, &bundle[entry.row..entry.end]))
+        })
+    }
+
+    /// Drops the rows that are not to be kept; how many went.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(Key, &[u8]) -> bool) -> usize {
+        let mut gone = 0;
+        for place in 0..self.bundles.len() {
+            let bundle = &self.bundles[place];
+            let mut kept = Vec::new();
+            // Up to where rows were looked at and are not among the kept ones.
+            let mut from = 0;
+            for entry in entries(bundle) {
+                if !keep(entry.key, &bundle[entry.row..entry.end]) {
+                    kept.extend(&bundle[from..entry.start]);
+                    from = entry.end;
+                    gone += 1;
+                }
+            }
+            if from > 0 {
+                kept.extend(&bundle[from..]);
+                self.replace(place, kept);
+            }
+        }
+        // Half full: what comes next does not split what was just put together.
+        while self.bundles.len() > 1 && self.length * 2 < self.bundles.len() * LENGTH {
+            self.merge();
+        }
+        gone
+    }
+
+    fn replace(&mut self, place: usize, bundle: Vec<u8>) {
+        self.length = self.length + bundle.len() - self.bundles[place].len();
+        self.bundles[place] = bundle.into();
+    }
+
+    /// Makes one bundle more.
+    fn split(&mut self) {
+        let new = self.bundles.len();
+        let parent = parent(new);
+        let (mut kept, mut moved) = (Vec::new(), Vec::new());
+        let bundle = &self.bundles[parent];
+        for entry in entries(bundle) {
+            let part = if place(&entry.key, new + 1) == new {
+                &mut moved
+            } else {
+                &mut kept
+            };
+            part.extend(&bundle[entry.start..entry.end]);
+        }
+        if self.bundles.capacity() == new {
+            // Not twice as many: they are what is held beside the rows.
+            self.bundles.reserve_exact(new / 8 + 1);
+        }
+        self.bundles[parent] = kept.into();
+        self.bundles.push(moved.into());
+    }
+
+    /// Makes one bundle fewer, of two at least.
+    fn merge(&mut self) {
+        if let Some(last) = self.bundles.pop() {
+            let parent = parent(self.bundles.len());
+            self.bundles[parent] = [&self.bundles[parent][..], &last].concat().into();
+        }
+        if self.bundles.capacity() > self.bundles.len() * 2 {
+            self.bundles.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(number: u32) -> Key {
+        // As random as those of the store are.
+        let mut key = [7; 16];
+        key[12..].copy_from_slice(&number.wrapping_mul(0x9E37_79B9).to_be_bytes());
+        key
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Put(u32, usize),
+        Remove(u32),
+        Retain(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            8 => (0..60_u32, 0..400_usize).prop_map(|(key, length)| Step::Put(key, length)),
+            2 => (0..60_u32).prop_map(Step::Remove),
+            1 => (0..400_usize).prop_map(Step::Retain),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn rows_are_found_as_in_a_map(steps in prop::collection::vec(step(), 0..200)) {
+            let (mut bundles, mut map) = (Bundles::default(), HashMap::new());
+            for (number, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Put(at, length) => {
+                        let row = vec![number.to_le_bytes()[0]; length];
+                        let new = bundles.put(&key(at), &row);
+                        prop_assert_eq!(new, map.insert(key(at), row).is_none());
+                    }
+                    Step::Remove(at) => {
+                        let removed = bundles.remove(&key(at));
+                        prop_assert_eq!(removed, map.remove(&key(at)).is_some());
+                    }
+                    Step::Retain(shorter) => {
+                        let before = map.len();
+                        map.retain(|_, row| row.len() < shorter);
+                        let gone = bundles.retain(|_, row| row.len() < shorter);
+                        prop_assert_eq!(gone, before - map.len());
+                    }
+                }
+                for at in 0..60 {
+                    prop_assert_eq!(bundles.get(&key(at)), map.get(&key(at)).map(Vec::as_slice));
+                }
+                let all: HashMap<_, _> = bundles.all().map(|(key, row)| (key, row.to_vec())).collect();
+                prop_assert_eq!(&all, &map);
+                let length: usize = bundles.bundles.iter().map(|bundle| bundle.len()).sum();
+                prop_assert_eq!(bundles.length, length);
+            }
+        }
+    }
+
+    #[test]
+    fn bundles_stay_short_as_they_grow_and_are_few_after_a_flood() {
+        let mut bundles = Bundles::default();
+        for number in 0..10_000 {
+            assert!(bundles.put(&key(number), &[0; 100]));
+            let longest = bundles.bundles.iter().map(|bundle| bundle.len()).max();
+            assert!(longest.unwrap() <= 8 * LENGTH, "{longest:?} at {number}");
+        }
+        let (count, room) = (bundles.bundles.len(), bundles.bundles.capacity());
+        assert!(bundles.length <= count * LENGTH && room <= count + count / 8 + 1);
+        let mut kept = 0;
+        let gone = bundles.retain(|_, _| {
+            kept += 1;
+            kept <= 100
+        });
+        assert_eq!(gone, 9_900);
+        assert!(bundles.bundles.len() <= 2 * 100 * 118 / LENGTH + 1);
+        assert!(bundles.bundles.capacity() <= 2 * bundles.bundles.len() + 1);
+    }
+}
