@@ -23,20 +23,27 @@ pub(super) struct Script {
 }
 
 /// Never changed once released; all that are missing become one transaction.
-const SCRIPTS: [Script; 1] = [Script {
-    version: 1,
-    oldest_reader: 1,
-    parts: &[
-        include_str!("../../migrations/postgres/001/tables.sql"),
-        include_str!("../../migrations/postgres/001/ledger.sql"),
-        include_str!("../../migrations/postgres/001/sends.sql"),
-        include_str!("../../migrations/postgres/001/checks.sql"),
-        include_str!("../../migrations/postgres/001/receipts.sql"),
-        include_str!("../../migrations/postgres/001/upkeep.sql"),
-        include_str!("../../migrations/postgres/001/accounts.sql"),
-        include_str!("../../migrations/postgres/001/audit.sql"),
-    ],
-}];
+const SCRIPTS: [Script; 2] = [
+    Script {
+        version: 1,
+        oldest_reader: 1,
+        parts: &[
+            include_str!("../../migrations/postgres/001/tables.sql"),
+            include_str!("../../migrations/postgres/001/ledger.sql"),
+            include_str!("../../migrations/postgres/001/sends.sql"),
+            include_str!("../../migrations/postgres/001/checks.sql"),
+            include_str!("../../migrations/postgres/001/receipts.sql"),
+            include_str!("../../migrations/postgres/001/upkeep.sql"),
+            include_str!("../../migrations/postgres/001/accounts.sql"),
+            include_str!("../../migrations/postgres/001/audit.sql"),
+        ],
+    },
+    Script {
+        version: 2,
+        oldest_reader: 1,
+        parts: &[include_str!("../../migrations/postgres/002/steps.sql")],
+    },
+];
 
 const NEWEST: u32 = SCRIPTS[SCRIPTS.len() - 1].version;
 

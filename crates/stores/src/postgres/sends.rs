@@ -19,7 +19,7 @@ use super::store::{PostgresStore, present};
 pub(crate) const START: &str =
     "SELECT r.outcome, r.wait, r.made_at, r.at, r.source_at, r.standing_quota,
     r.standing_remaining, r.standing_until, clock_timestamp() AS present
-    FROM watchword.start_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+    FROM watchword.start_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
         $17, $18, $19, $20, $21, $22, $23, $24) r";
 pub(super) const RESEND: &str = concat!(
     "SELECT r.outcome, r.wait, r.made_at, r.at, r.source_at, r.standing_quota,

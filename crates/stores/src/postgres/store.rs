@@ -48,7 +48,7 @@ pub struct PostgresStore {
 pub(crate) const CHECK: &str = concat!(
     "SELECT r.outcome, r.wait, r.attempts_left, r.locks, ",
     verification_columns!(),
-    " FROM watchword.check_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) r"
+    " FROM watchword.check_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) r"
 );
 const GET: &str = concat!(
     "SELECT ",
@@ -68,7 +68,7 @@ const CANCEL: &str = concat!(
 pub(crate) const NOTE: &str = concat!(
     "SELECT r.turn, ",
     verification_columns!(),
-    " FROM watchword.note_1($1, $2, $3, $4, $5::text::jsonb, $6, $7, $8, $9, $10, $11) r"
+    " FROM watchword.note_2($1, $2, $3, $4, $5::text::jsonb, $6, $7, $8, $9, $10, $11) r"
 );
 const FALL_BACK: &str = concat!(
     "SELECT r.turn, ",

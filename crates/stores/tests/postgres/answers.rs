@@ -148,3 +148,42 @@ async fn a_check_whose_answer_is_lost_is_an_error_and_was_done_once() {
         assert_eq!(found.unwrap().attempts_left, left);
     }
 }
+
+/// What a hand-over is noted with.
+const NOTED: &str = "array[]::uuid[], array[]::uuid[])";
+
+#[tokio::test]
+async fn only_the_first_news_of_a_hand_over_need_not_be_durable_before_it_is_answered() {
+    if shared().is_none() {
+        return;
+    }
+    let database = Database::migrated();
+    let store = open(&database.url(), PostgresTime::Caller).await;
+    let start = start_step(ID, RECIPIENT, Some(SOURCE));
+    store.start(start, T0).await.unwrap();
+    let (now, tag, id) = (T0.as_millis(), ID.tag(), ID.as_uuid());
+    let commits = |step: &str| {
+        database.sql(&format!(
+            "BEGIN; SELECT FROM {step}; SHOW synchronous_commit; ROLLBACK"
+        ))
+    };
+    let note = |status: &str, next: &str| {
+        let delivery = format!(
+            r#"[{{"id": "{id}", "channel": "sms", "provider": "p", "status": "{status}", "at": 1}}]"#
+        );
+        format!(
+            "watchword.note_2({now}, {now}, {tag}, '{id}', '{delivery}', true, {now}, {next}, {NOTED}"
+        )
+    };
+    let first = note("accepted", "null, null");
+    assert!(commits(&first).contains("off"));
+    // What comes next is a promise; and later news may be the reason for it.
+    assert!(!commits(&note("accepted", "1, null")).contains("off"));
+    let later = note("failed", "null, null");
+    database.sql(&format!("SELECT FROM {first}"));
+    assert!(!commits(&later).contains("off"));
+    let check = format!(
+        "watchword.check_2({now}, {tag}, '{id}', null, null, 'default', '{{1}}', '{{x}}', 10, 20, 100)"
+    );
+    assert!(!commits(&check).contains("off"));
+}

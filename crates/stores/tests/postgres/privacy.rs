@@ -135,7 +135,7 @@ async fn no_code_recipient_or_key_is_in_the_database_or_the_log_in_clear() {
         .to_ascii_lowercase();
     let log = database.server.log().to_ascii_lowercase();
     assert!(holds(&dump, "the shop"), "the search finds what is there");
-    assert!(holds(&log, "watchword.start_1"), "the log has the steps");
+    assert!(holds(&log, "watchword.start_2"), "the log has the steps");
     let codes: Vec<_> = run.pigeon.codes();
     assert_eq!(codes.len(), 48);
     let hex = |text: &str| -> String { text.bytes().map(|byte| format!("{byte:02x}")).collect() };
