@@ -55,6 +55,11 @@ fn find(bundle: &[u8], key: &Key) -> Option<Entry> {
     entries(bundle).find(|entry| entry.key == *key)
 }
 
+/// In how many bytes a length is written.
+fn width(length: usize) -> usize {
+    (length.max(1).ilog2() / 7 + 1) as usize
+}
+
 /// Which of `count` bundles, of which there is one at least, has the row with this key.
 fn place(key: &Key, count: usize) -> usize {
     // The last bytes: the first ones led to this part of the store.
@@ -97,10 +102,13 @@ impl Bundles {
             Some(known) => (known.start, known.end),
             None => (bundle.len(), bundle.len()),
         };
-        let mut head = Vec::with_capacity(key.len() + 3);
-        head.extend(key);
-        number(&mut head, row.len() as u64);
-        let changed = [&bundle[..start], &head, row, &bundle[end..]].concat();
+        let rest = bundle.len() - (end - start);
+        let mut changed = Vec::with_capacity(rest + key.len() + width(row.len()) + row.len());
+        changed.extend(&bundle[..start]);
+        changed.extend(key);
+        number(&mut changed, row.len() as u64);
+        changed.extend(row);
+        changed.extend(&bundle[end..]);
         self.replace(place, changed);
         while self.length > self.bundles.len() * LENGTH {
             self.split();
@@ -207,6 +215,15 @@ mod tests {
         let mut key = [7; 16];
         key[12..].copy_from_slice(&number.wrapping_mul(0x9E37_79B9).to_be_bytes());
         key
+    }
+
+    #[test]
+    fn there_is_room_for_a_row_and_for_nothing_more() {
+        for length in [0, 1, 127, 128, 16_383, 16_384, 2_097_152] {
+            let mut out = Vec::new();
+            number(&mut out, length as u64);
+            assert_eq!(out.len(), width(length), "{length}");
+        }
     }
 
     #[derive(Clone, Debug)]

@@ -6,6 +6,8 @@
 //! This form never leaves the process; what is journaled has one of its own
 //! ([`super::record`]), which later releases can read.
 
+use std::sync::OnceLock;
+
 use crate::app::AppId;
 use crate::channel::Channel;
 use crate::clock::Timestamp;
@@ -36,9 +38,27 @@ const RELATED: u8 = 1 << 6;
 /// The digest is under the key that the details are sealed with.
 const SEALED_WITH: u8 = 1 << 7;
 
-// Of a delivery, beside its channel and status.
+// Beside channel and status of a verification.
+/// Its code is not the first one.
+const RENEWED: u8 = 1 << 5;
+const OUTDATED: u8 = 1 << 6;
+
+// Beside channel and status of a delivery.
 const NAMED: u8 = 1 << 5;
 const FAULTY: u8 = 1 << 6;
+/// Its provider stands in [`PROVIDERS`].
+const LISTED: u8 = 1 << 7;
+
+/// Providers in the order in which they were first met. Each delivery has the name of one, and a
+/// configuration has a few; should there be more, the others are spelled out.
+static PROVIDERS: [OnceLock<Box<str>>; 32] = [const { OnceLock::new() }; 32];
+
+/// The place of a provider in [`PROVIDERS`], if there is one for it.
+fn listed(provider: &str) -> Option<u8> {
+    let same = |known: &OnceLock<Box<str>>| **known.get_or_init(|| provider.into()) == *provider;
+    let place = PROVIDERS.iter().position(same)?;
+    u8::try_from(place).ok()
+}
 
 const DELIVERY_STATUSES: [DeliveryStatus; 6] = [
     DeliveryStatus::Unknown,
@@ -72,7 +92,12 @@ pub(super) fn write<T>(row: &Verification, take: impl FnOnce(&[u8]) -> T) -> T {
     let write = |out: &mut Vec<u8>| {
         number(out, expires);
         out.push(flags);
-        out.push(position(&Channel::ALL, &row.channel) | position(&STATUSES, &row.status) << 4);
+        out.push(
+            position(&Channel::ALL, &row.channel)
+                | position(&STATUSES, &row.status) << 2
+                | flag(row.sent_at != row.created_at, RENEWED)
+                | flag(row.outdated > 0, OUTDATED),
+        );
         out.extend(&recipient[if is_related { 4 } else { 0 }..]);
         if !is_sealed_with {
             out.extend(key.to_bytes());
@@ -80,7 +105,9 @@ pub(super) fn write<T>(row: &Verification, take: impl FnOnce(&[u8]) -> T) -> T {
         out.extend(hash);
         number(out, u64::from(row.attempts_left));
         number(out, before(row.sent_at));
-        number(out, sent.wrapping_sub(row.created_at.as_millis()));
+        if row.sent_at != row.created_at {
+            number(out, sent.wrapping_sub(row.created_at.as_millis()));
+        }
         row.ended_at.iter().for_each(|at| number(out, before(*at)));
         app.iter().for_each(|app| bytes(out, app.as_bytes()));
         purpose
@@ -90,19 +117,26 @@ pub(super) fn write<T>(row: &Verification, take: impl FnOnce(&[u8]) -> T) -> T {
             out.push(fallback.next);
         }
         due.iter().for_each(|at| number(out, before(*at)));
-        number(out, u64::from(row.outdated));
+        if row.outdated > 0 {
+            number(out, u64::from(row.outdated));
+        }
         bytes(out, row.details.as_bytes());
         for delivery in &row.deliveries {
             let status = position(&DELIVERY_STATUSES, &delivery.status);
+            let listed = listed(&delivery.provider);
             out.extend(delivery.id.0.as_bytes());
             out.push(
                 position(&Channel::ALL, &delivery.channel)
                     | status << 2
                     | flag(delivery.message_id.is_some(), NAMED)
-                    | flag(delivery.error.is_some(), FAULTY),
+                    | flag(delivery.error.is_some(), FAULTY)
+                    | flag(listed.is_some(), LISTED),
             );
             number(out, delivery.at.as_millis().wrapping_sub(sent));
-            bytes(out, delivery.provider.as_bytes());
+            match listed {
+                Some(place) => out.push(place),
+                None => bytes(out, delivery.provider.as_bytes()),
+            }
             for text in [&delivery.message_id, &delivery.error]
                 .into_iter()
                 .flatten()
@@ -151,7 +185,11 @@ fn row(reader: &mut Reader<'_>, id: VerificationId) -> Option<Verification> {
     let attempts_left = u32::try_from(reader.number()?).ok()?;
     let sent_at = before(reader, expires)?;
     let sent = sent_at.as_millis();
-    let created_at = before(reader, sent)?;
+    let created_at = if kind & RENEWED != 0 {
+        before(reader, sent)?
+    } else {
+        sent_at
+    };
     let ended_at = if has(ENDED) {
         Some(before(reader, expires)?)
     } else {
@@ -178,7 +216,11 @@ fn row(reader: &mut Reader<'_>, id: VerificationId) -> Option<Verification> {
     } else {
         None
     };
-    let outdated = u16::try_from(reader.number()?).ok()?;
+    let outdated = if kind & OUTDATED != 0 {
+        u16::try_from(reader.number()?).ok()?
+    } else {
+        0
+    };
     let details = Sealed::from_bytes(reader.bytes()?);
     let key = match own_key {
         Some(key) => KeyId::from_bytes(key),
@@ -195,8 +237,8 @@ fn row(reader: &mut Reader<'_>, id: VerificationId) -> Option<Verification> {
         recipient: RecipientIndex::from_bytes(recipient),
         addressed: has(ADDRESSED),
         purpose,
-        channel: *Channel::ALL.get(usize::from(kind & 0xF))?,
-        status: *STATUSES.get(usize::from(kind >> 4))?,
+        channel: *Channel::ALL.get(usize::from(kind & 3))?,
+        status: *STATUSES.get(usize::from(kind >> 2 & 7))?,
         digest: CodeDigest::from_parts(key, hash),
         attempts_left,
         created_at,
@@ -214,7 +256,11 @@ fn delivery(reader: &mut Reader<'_>, sent: u64) -> Option<Delivery> {
     let id = DeliveryId(uuid::Uuid::from_bytes(*reader.array()?));
     let kind = reader.byte()?;
     let at = sent.wrapping_add(reader.number()?);
-    let provider = reader.text()?.to_owned();
+    let provider = if kind & LISTED != 0 {
+        PROVIDERS.get(usize::from(reader.byte()?))?.get()?
+    } else {
+        reader.text()?
+    };
     let mut text = |flag: u8| -> Option<Option<String>> {
         let there = kind & flag != 0;
         there
@@ -226,7 +272,7 @@ fn delivery(reader: &mut Reader<'_>, sent: u64) -> Option<Delivery> {
         channel: *Channel::ALL.get(usize::from(kind & 3))?,
         status: *DELIVERY_STATUSES.get(usize::from(kind >> 2 & 7))?,
         at: Timestamp::from_millis(at),
-        provider,
+        provider: provider.to_owned(),
         message_id: text(NAMED)?,
         error: text(FAULTY)?,
     })
@@ -338,6 +384,6 @@ mod tests {
         row.details = Sealed::from_bytes(&[&key.to_bytes()[..], &[7; 52]].concat());
         row.deliveries[0].message_id = None;
         let size = write(&row, <[u8]>::len);
-        assert!(size <= 144, "{size}");
+        assert!(size <= 136, "{size}");
     }
 }
