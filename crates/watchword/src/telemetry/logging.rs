@@ -53,11 +53,13 @@ pub(crate) fn start(log: &Log, telemetry: &Telemetry) -> Result<Logging, Fault> 
             .with_span_list(false)
             .boxed(),
     };
-    let subscriber = tracing_subscriber::registry()
-        .with(lines.with_filter(filter(log.level)))
-        .with(traces.as_ref().map(Traces::layer));
-    // Only a second start in one process can fail, and then the first one logs.
-    let _ = subscriber.try_init();
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter(log.level)));
+    // Only a second start in one process can fail, and then the first one logs. A layer that may be missing is
+    // no way to say this: one that is has no filter, so that every span would be made for nobody.
+    let _ = match &traces {
+        Some(traces) => subscriber.with(traces.layer()).try_init(),
+        None => subscriber.try_init(),
+    };
     Ok(Logging { traces })
 }
 
