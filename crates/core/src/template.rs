@@ -164,35 +164,34 @@ impl Templates {
         let locale = occasion.locale.unwrap_or(&self.default_locale);
         let builtin = Builtin::lookup(locale, &self.default_locale);
         let values = Values::new(&self.service, occasion, builtin);
-        let own = self.own_texts(locale);
+        let own = || self.own_texts(locale);
         match occasion.channel {
             Channel::Email => {
-                let texts = own.iter().find(|texts| texts.mail().is_some());
+                let texts = own().find(|texts| texts.mail().is_some());
                 let (text, html) = match texts {
                     Some(texts) => (texts.mail(), texts.html.as_ref()),
                     None => (
                         None,
-                        own.iter()
+                        own()
                             .find_map(|texts| texts.html.as_ref())
                             .or(Some(&builtin.html)),
                     ),
                 };
-                let subject = own.iter().find_map(|texts| texts.subject.as_ref());
+                let subject = own().find_map(|texts| texts.subject.as_ref());
                 Rendered {
                     subject: Some(secret(subject.unwrap_or(&builtin.subject).line(&values))),
-                    text: secret(text.unwrap_or(&builtin.email).text(&values)),
+                    text: secret(text.unwrap_or(&builtin.email).text(&values, 0)),
                     html: html.map(|html| secret(html.html(&values))),
                 }
             }
             Channel::Sms => {
-                let text = own.iter().find_map(|texts| texts.text.as_ref());
-                let mut text = text.unwrap_or(&builtin.text).text(&values);
-                webotp::append(
-                    &mut text,
-                    self.webotp_domain.as_ref(),
-                    self.app_hash.as_ref(),
-                    occasion.code,
-                );
+                let text = own().find_map(|texts| texts.text.as_ref());
+                let (domain, hash) = (self.webotp_domain.as_ref(), self.app_hash.as_ref());
+                let room = webotp::room(domain, hash);
+                let mut text = text.unwrap_or(&builtin.text).text(&values, room);
+                let capacity = text.capacity();
+                webotp::append(&mut text, domain, hash, occasion.code);
+                debug_assert_eq!(text.capacity(), capacity, "a copy stayed behind");
                 Rendered {
                     subject: None,
                     text: secret(text),
@@ -200,8 +199,8 @@ impl Templates {
                 }
             }
             Channel::Whatsapp => {
-                let text = own.iter().find_map(|texts| texts.text.as_ref());
-                let text = text.unwrap_or(&builtin.text).text(&values);
+                let text = own().find_map(|texts| texts.text.as_ref());
+                let text = text.unwrap_or(&builtin.text).text(&values, 0);
                 Rendered {
                     subject: None,
                     text: secret(text),
@@ -209,9 +208,7 @@ impl Templates {
                 }
             }
             Channel::Voice => {
-                let text = own
-                    .iter()
-                    .find_map(|texts| texts.voice.as_ref().or(texts.text.as_ref()));
+                let text = own().find_map(|texts| texts.voice.as_ref().or(texts.text.as_ref()));
                 let text = text.unwrap_or(&builtin.voice).speech(&values);
                 Rendered {
                     subject: None,
@@ -240,22 +237,17 @@ impl Templates {
     }
 
     /// The operator's own texts that suit a language, the most special first.
-    fn own_texts(&self, locale: &Locale) -> Vec<&Texts> {
-        let mut suitable: Vec<_> = locale
-            .lookup()
-            .filter_map(|tag| self.locales.iter().find(|(own, _)| own.as_str() == tag))
-            .map(|(_, texts)| texts)
-            .collect();
-        suitable.push(&self.texts);
-        if !Builtin::speaks(locale) {
-            suitable.extend(
-                self.default_locale
-                    .lookup()
-                    .filter_map(|tag| self.locales.iter().find(|(own, _)| own.as_str() == tag))
-                    .map(|(_, texts)| texts),
-            );
-        }
-        suitable
+    fn own_texts<'a>(&'a self, locale: &'a Locale) -> impl Iterator<Item = &'a Texts> {
+        let of = |locale: &'a Locale| {
+            let tags = locale.lookup();
+            let suitable =
+                tags.filter_map(|tag| self.locales.iter().find(|(own, _)| own.as_str() == tag));
+            suitable.map(|(_, texts)| texts)
+        };
+        let fallback = (!Builtin::speaks(locale)).then(|| of(&self.default_locale));
+        of(locale)
+            .chain(std::iter::once(&self.texts))
+            .chain(fallback.into_iter().flatten())
     }
 }
 

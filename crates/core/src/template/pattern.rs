@@ -1,5 +1,6 @@
 //! Templates, read once, and what fills them.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -41,43 +42,40 @@ impl Variable {
     }
 }
 
-/// What fills a template, each already harmless in a text.
-pub(super) struct Values {
-    code: Zeroizing<String>,
-    service: String,
-    minutes: String,
-    lifetime: String,
-    purpose: String,
-    purpose_note: String,
+/// What fills a template, each already harmless in a text. Made when it is asked for: most templates ask
+/// for half of it.
+pub(super) struct Values<'a> {
+    service: &'a str,
+    occasion: &'a Occasion<'a>,
+    builtin: &'static Builtin,
 }
 
-impl Values {
-    pub(super) fn new(service: &str, occasion: &Occasion<'_>, builtin: &Builtin) -> Self {
-        let minutes = whole_minutes(occasion.lifetime).max(1);
-        let purpose = value::purpose(builtin, occasion.purpose);
-        let named = !occasion.purpose.is_default() && !purpose.is_empty();
+impl<'a> Values<'a> {
+    pub(super) const fn new(
+        service: &'a str,
+        occasion: &'a Occasion<'a>,
+        builtin: &'static Builtin,
+    ) -> Self {
         Self {
-            code: Zeroizing::new(occasion.code.expose().to_owned()),
-            service: service.to_owned(),
-            minutes: minutes.to_string(),
-            lifetime: lifetime(builtin, occasion.lifetime),
-            purpose_note: if named {
-                format!(" ({purpose})")
-            } else {
-                String::new()
-            },
-            purpose,
+            service,
+            occasion,
+            builtin,
         }
     }
 
-    fn get(&self, variable: Variable) -> &str {
+    fn get(&self, variable: Variable) -> Cow<'a, str> {
+        let (builtin, occasion) = (self.builtin, self.occasion);
         match variable {
-            Variable::Code => &self.code,
-            Variable::Service => &self.service,
-            Variable::Minutes => &self.minutes,
-            Variable::Lifetime => &self.lifetime,
-            Variable::Purpose => &self.purpose,
-            Variable::PurposeNote => &self.purpose_note,
+            Variable::Code => occasion.code.expose().into(),
+            Variable::Service => self.service.into(),
+            Variable::Minutes => whole_minutes(occasion.lifetime).max(1).to_string().into(),
+            Variable::Lifetime => lifetime(builtin, occasion.lifetime).into(),
+            Variable::Purpose => value::purpose(builtin, occasion.purpose),
+            Variable::PurposeNote if occasion.purpose.is_default() => "".into(),
+            Variable::PurposeNote => match value::purpose(builtin, occasion.purpose) {
+                nothing if nothing.is_empty() => nothing,
+                purpose => format!(" ({purpose})").into(),
+            },
         }
     }
 }
@@ -141,25 +139,29 @@ impl Pattern {
         self.0.contains(&Part::Variable(Variable::Code))
     }
 
-    /// As plain text.
-    pub(super) fn text(&self, values: &Values) -> String {
-        self.fill(values, |_, value, out| out.push_str(value))
+    /// As plain text, with room for so many bytes behind it.
+    pub(super) fn text(&self, values: &Values<'_>, room: usize) -> String {
+        self.fill(values, room, 1, |_, value, out| out.push_str(value))
     }
 
     /// As one line, for the subject of a mail.
-    pub(super) fn line(&self, values: &Values) -> String {
-        let text = Zeroizing::new(self.text(values));
+    pub(super) fn line(&self, values: &Values<'_>) -> String {
+        let text = Zeroizing::new(self.text(values, 0));
         value::one_line(&text)
     }
 
     /// As HTML: what fills it is escaped.
-    pub(super) fn html(&self, values: &Values) -> String {
-        self.fill(values, |_, value, out| value::escape_html(value, out))
+    pub(super) fn html(&self, values: &Values<'_>) -> String {
+        let longest = "&quot;".len();
+        self.fill(values, 0, longest, |_, value, out| {
+            value::escape_html(value, out);
+        })
     }
 
     /// As a call says it: the code symbol by symbol.
-    pub(super) fn speech(&self, values: &Values) -> String {
-        self.fill(values, |variable, value, out| {
+    pub(super) fn speech(&self, values: &Values<'_>) -> String {
+        let longest = ", 0".len();
+        self.fill(values, 0, longest, |variable, value, out| {
             if variable != Variable::Code {
                 return out.push_str(value);
             }
@@ -172,22 +174,39 @@ impl Pattern {
         })
     }
 
-    fn fill(&self, values: &Values, put: impl Fn(Variable, &str, &mut String)) -> String {
-        // Room for everything, so that no outgrown copy of the code stays behind.
-        let room = self.0.iter().map(|part| match part {
-            Part::Literal(literal) => literal.len(),
-            Part::Variable(variable) => 6 * values.get(*variable).len(),
-        });
-        let mut filled = String::with_capacity(room.sum::<usize>() + WEBOTP_ROOM);
-        for part in &self.0 {
-            match part {
-                Part::Literal(literal) => filled.push_str(literal),
-                Part::Variable(variable) => put(*variable, values.get(*variable), &mut filled),
+    /// `put` makes at most so many bytes of each byte.
+    fn fill(
+        &self,
+        values: &Values<'_>,
+        room: usize,
+        growth: usize,
+        put: impl Fn(Variable, &str, &mut String),
+    ) -> String {
+        let filling: Vec<_> = self.0.iter().map(|part| part.filling(values)).collect();
+        // Room for everything, so that no outgrown copy of the code stays behind; and not much more, as all of
+        // it is wiped.
+        let length: usize = filling
+            .iter()
+            .map(|(variable, text)| text.len() * variable.map_or(1, |_| growth))
+            .sum();
+        let mut filled = String::with_capacity(length + room);
+        let capacity = filled.capacity();
+        for (variable, text) in &filling {
+            match variable {
+                None => filled.push_str(text),
+                Some(variable) => put(*variable, text, &mut filled),
             }
         }
+        debug_assert_eq!(filled.capacity(), capacity, "a copy stayed behind");
         filled
     }
 }
 
-/// Room for the lines that follow an SMS.
-const WEBOTP_ROOM: usize = 300;
+impl Part {
+    fn filling<'a>(&'a self, values: &Values<'a>) -> (Option<Variable>, Cow<'a, str>) {
+        match self {
+            Self::Literal(literal) => (None, literal.into()),
+            Self::Variable(variable) => (Some(*variable), values.get(*variable)),
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! What may fill a template: names and purposes that cannot change what a message says.
 
+use std::borrow::Cow;
+
 use super::builtin::Builtin;
 use super::{InvalidTemplate, TemplateFault, Templates};
 use crate::code::spelling;
@@ -33,13 +35,13 @@ pub(super) fn service(raw: &str) -> Result<String, InvalidTemplate> {
 
 /// A purpose as a message names it: the word of the language for a usual one, else the caller's
 /// text without anything that could be more than a few words.
-pub(super) fn purpose(builtin: &Builtin, purpose: &Purpose) -> String {
+pub(super) fn purpose(builtin: &Builtin, purpose: &Purpose) -> Cow<'static, str> {
     if let Some((_, word)) = builtin
         .purposes
         .iter()
         .find(|(name, _)| *name == purpose.as_str())
     {
-        return (*word).to_owned();
+        return Cow::Borrowed(word);
     }
     let mut harmless = String::new();
     for c in purpose.as_str().chars() {
@@ -60,6 +62,7 @@ pub(super) fn purpose(builtin: &Builtin, purpose: &Purpose) -> String {
         .collect::<String>()
         .trim_end()
         .to_owned()
+        .into()
 }
 
 /// A word that phones do not take for a link: dots only at its end, unless it is an amount.

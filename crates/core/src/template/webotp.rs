@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::code::Code;
+use crate::code::{Code, CodeFormat};
 
 /// The web site that codes are for, as its host name in lower-case ASCII.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,13 @@ impl From<AppHash> for String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not an app hash of 11 base 64 characters")]
 pub struct InvalidAppHash;
+
+/// How many bytes [`append`] adds at most.
+pub(super) fn room(domain: Option<&WebOtpDomain>, app_hash: Option<&AppHash>) -> usize {
+    let longest_code = usize::from(*CodeFormat::LENGTHS.end());
+    let for_app = app_hash.map_or(0, |hash| 1 + hash.0.len());
+    for_app + domain.map_or(0, |domain| 4 + domain.0.len() + longest_code)
+}
 
 /// Puts the lines for apps and browsers under an SMS; the one for browsers has to be the last.
 pub(super) fn append(
