@@ -1,13 +1,16 @@
 //! Result tokens: what an approval is worth to a third party.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
 
 use crate::channel::Channel;
 use crate::clock::Timestamp;
+use crate::digest::RecipientIndex;
 use crate::keys::KeyRing;
 use crate::verification::Verification;
 
@@ -18,27 +21,29 @@ pub const TOKEN_TTL: Duration = Duration::from_mins(10);
 pub const RESULT_TYPE: &str = "verification+jwt";
 
 #[derive(Serialize)]
-struct Header<'a> {
-    alg: &'a str,
-    typ: &'a str,
-    kid: &'a str,
-}
-
-#[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
     aud: &'a str,
-    sub: String,
-    vid: String,
+    sub: Shown<RecipientIndex>,
+    vid: Uuid,
     purpose: &'a str,
-    amr: Vec<&'a str>,
+    amr: &'a [&'a str],
     #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<&'a str>,
     iat: u64,
     exp: u64,
-    jti: String,
+    jti: Uuid,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     remember_me: bool,
+}
+
+/// Written as it reads.
+struct Shown<T>(T);
+
+impl<T: Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
 /// Signs that a verification was approved: a JWT (RFC 7519) under EdDSA (RFC 8037), good for ten
@@ -53,41 +58,46 @@ pub fn result_token(
     remember_me: bool,
     now: Timestamp,
 ) -> String {
-    let mut amr = vec!["otp"];
-    amr.extend(channel.and_then(Channel::authentication_method));
+    let method = channel.and_then(Channel::authentication_method);
+    let amr = ["otp", method.unwrap_or_default()];
     let claims = Claims {
         iss: issuer,
         aud: verification.app.as_str(),
-        sub: verification.recipient.to_string(),
-        vid: verification.id.to_string(),
+        sub: Shown(verification.recipient),
+        vid: verification.id.as_uuid(),
         purpose: verification.purpose.as_str(),
-        amr,
+        amr: &amr[..1 + usize::from(method.is_some())],
         channel: channel.map(Channel::as_str),
         iat: now.as_secs(),
         exp: now.plus(TOKEN_TTL).as_secs(),
         // One approval, one token: the verification names it.
-        jti: verification.id.to_string(),
+        jti: verification.id.as_uuid(),
         remember_me,
     };
     sign(keys, RESULT_TYPE, &claims)
 }
 
-/// A compact JWS (RFC 7515 section 7.1) of `claims` under the ring's newest key.
+/// A compact JWS (RFC 7515 section 7.1) of `claims` under the ring's newest key. `kind` is its `typ`.
 #[must_use]
 pub fn sign<T: Serialize>(keys: &KeyRing, kind: &str, claims: &T) -> String {
-    let header = Header {
-        alg: "EdDSA",
-        typ: kind,
-        kid: keys.signing_key_id(),
-    };
-    // Both are plain structs of strings and numbers: they always have a JSON form.
-    let header = serde_json::to_vec(&header).unwrap_or_default();
-    let claims = serde_json::to_vec(claims).unwrap_or_default();
-    let mut token = URL_SAFE_NO_PAD.encode(header);
+    // A key's id is base64, so there is nothing to escape.
+    let kid = keys.signing_key_id();
+    let header = format!(r#"{{"alg":"EdDSA","typ":"{kind}","kid":"{kid}"}}"#);
+    let mut json = Vec::with_capacity(CLAIMS);
+    // A plain struct of strings and numbers: it always has a JSON form.
+    let _ = serde_json::to_writer(&mut json, claims);
+    let mut token = String::with_capacity((header.len() + json.len() + SIGNATURE) * 4 / 3 + 5);
+    URL_SAFE_NO_PAD.encode_string(header, &mut token);
     token.push('.');
-    URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+    URL_SAFE_NO_PAD.encode_string(json, &mut token);
     let signature = keys.sign(token.as_bytes());
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut token);
     token
 }
+
+/// More bytes than claims mostly have.
+const CLAIMS: usize = 512;
+
+/// The bytes of a signature.
+const SIGNATURE: usize = 64;
