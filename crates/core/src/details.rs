@@ -76,9 +76,14 @@ impl Details {
             | flag(metadata.is_some(), METADATA)
             | flag(self.remember_me, REMEMBER_ME)
             | flag(self.code.is_some(), CODE);
-        // Room for all but metadata, so that growing leaves no copy behind.
-        let room = 512 + metadata.as_ref().map_or(0, String::len);
+        let code = self.code.as_ref().map(Code::expose);
+        let to = self.to.as_ref().map(Recipient::canonical);
+        let texts = [to, self.locale.as_deref(), code, metadata.as_deref()];
+        let texts = || texts.into_iter().flatten();
+        // Room for everything, so that growing leaves no copy behind; and not much more, as all of it is wiped.
+        let room = LONGEST_HEAD + self.channels.len() + texts().map(room_of).sum::<usize>();
         let mut out = Zeroizing::new(Vec::with_capacity(room));
+        let capacity = out.capacity();
         let alphabet = ALPHABETS
             .iter()
             .position(|one| *one == self.format.alphabet);
@@ -97,12 +102,10 @@ impl Details {
         if flags & BINDING != 0 {
             out.extend(self.binding.as_bytes());
         }
-        let code = self.code.as_ref().map(Code::expose);
-        let to = self.to.as_ref().map(Recipient::canonical);
-        let texts = [to, self.locale.as_deref(), code, metadata.as_deref()];
-        for text in texts.into_iter().flatten() {
+        for text in texts() {
             bytes(&mut out, text.as_bytes());
         }
+        debug_assert_eq!(out.capacity(), capacity, "a copy stayed behind");
         out
     }
 
@@ -153,6 +156,17 @@ impl Details {
             code,
         })
     }
+}
+
+/// The form, three bytes, three numbers and a binding, each as long as it can be.
+const LONGEST_HEAD: usize = 4 + 3 * LONGEST_NUMBER + 32;
+
+/// As [`number`] writes the greatest one.
+const LONGEST_NUMBER: usize = 10;
+
+/// The bytes of a text behind their number.
+const fn room_of(text: &str) -> usize {
+    LONGEST_NUMBER + text.len()
 }
 
 /// The place of something among a handful.

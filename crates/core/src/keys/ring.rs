@@ -180,8 +180,12 @@ impl KeyRing {
         field(&mut mac, app.as_str().as_bytes());
         // The case of a local part is kept for delivery, but a mailbox hardly ever tells cases
         // apart: were counters to, every variant would buy a guesser a budget of its own.
-        let spelling = recipient.canonical().to_ascii_lowercase();
-        field(&mut mac, spelling.as_bytes());
+        let spelling = recipient.canonical();
+        if spelling.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            field(&mut mac, spelling.to_ascii_lowercase().as_bytes());
+        } else {
+            field(&mut mac, spelling.as_bytes());
+        }
         RecipientIndex::from_bytes(finish_short(mac))
     }
 

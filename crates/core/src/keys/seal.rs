@@ -1,8 +1,10 @@
 //! Sealing: what must be read again, but not from a stolen store.
 
 use std::fmt;
+use std::sync::Arc;
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::aead::inout::InOutBuf;
+use chacha20poly1305::aead::{Aead, AeadInOut, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 use zeroize::Zeroizing;
 
@@ -11,7 +13,11 @@ use crate::entropy::{Entropy, EntropyError, draw};
 
 /// A sealed text: `key id (4) · nonce (12) · ciphertext · tag (16)`.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Sealed(Box<[u8]>);
+pub struct Sealed(Arc<[u8]>);
+
+const KEY_ID: usize = 4;
+const NONCE: usize = 12;
+const TAG: usize = 16;
 
 /// A sealed text that no key of the ring opens: it was changed, moved to another place, or its
 /// key has left the ring.
@@ -33,7 +39,9 @@ impl Sealed {
     }
 
     pub(crate) fn key_id(&self) -> Option<KeyId> {
-        self.0.first_chunk::<4>().map(|id| KeyId::from_bytes(*id))
+        self.0
+            .first_chunk::<KEY_ID>()
+            .map(|id| KeyId::from_bytes(*id))
     }
 }
 
@@ -60,19 +68,19 @@ impl SealingKey {
         text: &[u8],
         entropy: &dyn Entropy,
     ) -> Result<Sealed, EntropyError> {
-        let nonce: [u8; 12] = draw(entropy)?;
-        let payload = Payload {
-            msg: text,
-            aad: place,
-        };
-        // The cipher refuses only texts of 256 GiB.
-        let sealed = self
+        let nonce: [u8; NONCE] = draw(entropy)?;
+        let parts = key_id.to_bytes().into_iter().chain(nonce);
+        let parts = parts.chain(text.iter().copied()).chain([0; TAG]);
+        let mut sealed: Arc<[u8]> = parts.collect();
+        let (_, rest) = Arc::make_mut(&mut sealed).split_at_mut(KEY_ID + NONCE);
+        let (text, tag) = rest.split_at_mut(text.len());
+        // Where it lies, so that no copy of it is left. The cipher refuses only texts of 256 GiB.
+        let made = self
             .0
-            .encrypt(&Nonce::from(nonce), payload)
+            .encrypt_inout_detached(&Nonce::from(nonce), place, InOutBuf::from(text))
             .map_err(|_| EntropyError)?;
-        Ok(Sealed(
-            [&key_id.to_bytes()[..], &nonce, &sealed].concat().into(),
-        ))
+        tag.copy_from_slice(&made);
+        Ok(Sealed(sealed))
     }
 
     pub(super) fn open(
@@ -80,8 +88,8 @@ impl SealingKey {
         place: &[u8],
         sealed: &Sealed,
     ) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
-        let rest = sealed.0.get(4..).ok_or(Unsealable)?;
-        let (nonce, text) = rest.split_first_chunk::<12>().ok_or(Unsealable)?;
+        let rest = sealed.0.get(KEY_ID..).ok_or(Unsealable)?;
+        let (nonce, text) = rest.split_first_chunk::<NONCE>().ok_or(Unsealable)?;
         let payload = Payload {
             msg: text,
             aad: place,
