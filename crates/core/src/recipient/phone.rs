@@ -170,7 +170,9 @@ fn international(digits: &str, strict: bool) -> Result<Phone, InvalidRecipient> 
     if digits.starts_with('0') || digits.len() < 2 {
         return Err(InvalidRecipient::Shape);
     }
-    let typed = Zeroizing::new(format!("+{digits}"));
+    let mut typed = Zeroizing::new(String::with_capacity(1 + digits.len()));
+    typed.push('+');
+    typed.push_str(digits);
     // A number that can exist is what it says. To look that up is some hundred times faster than to
     // read it as something that a person may have dialled.
     if let Some((kind, calling_code)) = as_it_stands(digits)
@@ -178,7 +180,7 @@ fn international(digits: &str, strict: bool) -> Result<Phone, InvalidRecipient> 
     {
         return match refusal(kind, calling_code).filter(|_| strict) {
             Some(refusal) => Err(refusal),
-            None => e164(&typed),
+            None => e164(typed),
         };
     }
     let number = PhoneNumber::parse(&*typed, None);
@@ -197,10 +199,10 @@ fn international(digits: &str, strict: bool) -> Result<Phone, InvalidRecipient> 
     {
         let canonical = number.format_as(PhoneNumberFormat::E164);
         if PhoneNumber::parse(&*canonical, None).as_ref() == Ok(number) {
-            return e164(&canonical);
+            return e164(Zeroizing::new(canonical.into_owned()));
         }
     }
-    e164(&typed)
+    e164(typed)
 }
 
 /// A number as it is dialled within `region`, which may still be an international one.
@@ -243,7 +245,9 @@ fn existing(number: &PhoneNumber, strict: bool) -> Option<Result<Phone, InvalidR
     }
     match refusal(kind, number.country_code).filter(|_| strict) {
         Some(refusal) => Some(Err(refusal)),
-        None => Some(e164(&number.format_as(PhoneNumberFormat::E164))),
+        None => Some(e164(Zeroizing::new(
+            number.format_as(PhoneNumberFormat::E164).into_owned(),
+        ))),
     }
 }
 
@@ -266,13 +270,13 @@ fn refusal(kind: PhoneNumberType, calling_code: i32) -> Option<InvalidRecipient>
 const GLOBAL_NETWORKS: [i32; 9] = [800, 808, 870, 878, 881, 882, 883, 888, 979];
 
 /// The last door: nothing that is not of E.164 shape becomes a [`Phone`].
-fn e164(canonical: &str) -> Result<Phone, InvalidRecipient> {
+fn e164(canonical: Zeroizing<String>) -> Result<Phone, InvalidRecipient> {
     let digits = canonical.strip_prefix('+').unwrap_or_default();
     let shape = (2..=15).contains(&digits.len())
         && !digits.starts_with('0')
         && digits.bytes().all(|b| b.is_ascii_digit());
     if shape {
-        Ok(Phone::from_canonical(canonical))
+        Ok(Phone(canonical))
     } else {
         Err(InvalidRecipient::Shape)
     }
