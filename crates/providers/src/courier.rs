@@ -220,12 +220,9 @@ impl Messenger for Courier {
                 stages.push((*channel, route.providers(&envelope.to)));
             }
         }
-        let way: Vec<_> = stages
-            .iter()
-            .map(|(on, lanes)| (*on, lanes.len()))
-            .collect();
+        let way = stages.iter().map(|(on, lanes)| (*on, lanes.len()));
         let at = |place: Place| &stages[place.stage].1[place.position];
-        let mut journey = Journey::new(self.duplicates, &way);
+        let mut journey = Journey::new(self.duplicates, way);
         let mut deliveries = Vec::new();
         let mut rendered: Option<Message> = None;
         loop {

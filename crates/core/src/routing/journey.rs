@@ -143,16 +143,22 @@ enum Turn {
     Done,
 }
 
+impl Turn {
+    fn is_ahead(self) -> bool {
+        self == Self::Ahead
+    }
+}
+
 impl Journey {
     /// One dispatch asks a provider no oftener, however short the waits that it asks for.
     pub const MOST_TURNS: u32 = 6;
 
     /// A journey that has not begun, along channels with so many providers each.
     #[must_use]
-    pub fn new(duplicates: Duplicates, way: &[(Channel, usize)]) -> Self {
-        let stages = way.iter().map(|(channel, providers)| Stage {
-            channel: *channel,
-            turns: vec![Turn::Ahead; *providers],
+    pub fn new(duplicates: Duplicates, way: impl IntoIterator<Item = (Channel, usize)>) -> Self {
+        let stages = way.into_iter().map(|(channel, providers)| Stage {
+            channel,
+            turns: vec![Turn::Ahead; providers],
             visited: false,
             refused: false,
         });
@@ -172,14 +178,15 @@ impl Journey {
         if self.over {
             return Step::Stop;
         }
-        let ahead = self.places(|turn| turn == Turn::Ahead);
-        if let Some((&place, behind)) = ahead.split_first() {
+        let next = self.places(Turn::is_ahead).next();
+        if let Some(place) = next {
             let why = match readiness(place) {
                 _ if left.is_zero() => PassedOver::Deadline,
                 Readiness::Closed => PassedOver::Breaker,
                 Readiness::Held(_) => PassedOver::Hold,
                 Readiness::Ready => {
-                    let another_waits = behind.iter().any(|other| match readiness(*other) {
+                    let mut behind = self.places(Turn::is_ahead).skip(1);
+                    let another_waits = behind.any(|other| match readiness(other) {
                         Readiness::Ready => true,
                         Readiness::Held(wait) => wait <= PATIENCE,
                         Readiness::Closed => false,
@@ -202,7 +209,6 @@ impl Journey {
         }
         let soonest = self
             .places(|turn| matches!(turn, Turn::Again(_)))
-            .into_iter()
             .filter_map(|place| match readiness(place) {
                 Readiness::Ready => Some((Duration::ZERO, place)),
                 Readiness::Held(wait) => Some((wait, place)),
@@ -285,16 +291,13 @@ impl Journey {
         self.stages[place.stage].visited = true;
     }
 
-    fn places(&self, which: impl Fn(Turn) -> bool) -> Vec<Place> {
-        let mut found = Vec::new();
-        for (stage, at) in self.stages.iter().enumerate() {
-            for (position, turn) in at.turns.iter().enumerate() {
-                if which(*turn) {
-                    found.push(Place { stage, position });
-                }
-            }
-        }
-        found
+    fn places(&self, which: impl Fn(Turn) -> bool) -> impl Iterator<Item = Place> {
+        let stages = self.stages.iter().enumerate();
+        let turns = stages.flat_map(|(stage, at)| {
+            let turns = at.turns.iter().enumerate();
+            turns.map(move |(position, turn)| (Place { stage, position }, *turn))
+        });
+        turns.filter_map(move |(place, turn)| which(turn).then_some(place))
     }
 }
 

@@ -40,7 +40,7 @@ const FIRST: Place = Place {
 
 #[test]
 fn a_second_lost_answer_ends_the_dispatch() {
-    let mut journey = Journey::new(Duplicates::Once, &[(SMS, 3)]);
+    let mut journey = Journey::new(Duplicates::Once, [(SMS, 3)]);
     for position in 0..2 {
         let place = Place { stage: 0, position };
         let step = journey.step(PATIENCE, |_| Readiness::Ready);
@@ -65,7 +65,7 @@ fn verdict(way: &[(Channel, Option<Outcome>)]) -> Verdict {
         places.push(Place { stage, position });
         stages[stage].1 += 1;
     }
-    let mut journey = Journey::new(Duplicates::Once, &stages);
+    let mut journey = Journey::new(Duplicates::Once, stages);
     for (place, (_, outcome)) in places.into_iter().zip(way) {
         match outcome {
             Some(outcome) => journey.after(place, outcome),

@@ -39,7 +39,7 @@ impl World {
     }
 
     fn walk(&mut self, duplicates: Duplicates, way: &[(Channel, usize)]) -> Verdict {
-        let mut journey = Journey::new(duplicates, way);
+        let mut journey = Journey::new(duplicates, way.iter().copied());
         loop {
             let left = TEN.saturating_sub(self.now);
             let step = journey.step(left, |place| {
@@ -260,7 +260,7 @@ fn nobody_is_waited_for_in_vain() {
 
 #[test]
 fn a_breaker_that_opens_during_a_wait_ends_it() {
-    let mut journey = Journey::new(Duplicates::Once, &[(SMS, 1)]);
+    let mut journey = Journey::new(Duplicates::Once, [(SMS, 1)]);
     journey.after(FIRST, &throttled());
     assert_eq!(
         journey.step(TEN, |_| Readiness::Held(s(2))),
@@ -305,7 +305,7 @@ fn another_one_waits_only_if_it_could_be_asked_in_time() {
         (Readiness::Held(PATIENCE + s(1)), false),
         (Readiness::Closed, false),
     ] {
-        let mut journey = Journey::new(Duplicates::Once, &[(WHATSAPP, 1), (SMS, 1)]);
+        let mut journey = Journey::new(Duplicates::Once, [(WHATSAPP, 1), (SMS, 1)]);
         let step = journey.step(TEN, |place| match place {
             FIRST => Readiness::Ready,
             _ => other,
