@@ -16,4 +16,5 @@ mod routes;
 mod stand_ins;
 mod starts;
 mod uuid;
+mod ways;
 mod world;
