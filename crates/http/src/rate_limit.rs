@@ -3,7 +3,7 @@
 //! Only for callers that said who they are, and only about the address that they called from: what
 //! other people did to a recipient is nobody's business.
 
-use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -21,15 +21,16 @@ pub struct RateLimit {
 impl RateLimit {
     /// The limits that the policy sets a source; `None` if it sets none.
     pub(crate) fn of(policy: &Policy) -> Option<Self> {
-        let mut listed = String::with_capacity(48);
-        for (index, quota) in policy.quotas(Per::Source).iter().enumerate() {
-            if index > 0 {
-                listed.push_str(", ");
+        let quotas = policy.quotas(Per::Source);
+        let policy = header(|listed| {
+            for (index, quota) in quotas.iter().enumerate() {
+                let and = if index > 0 { ", " } else { "" };
+                let window = whole_seconds(quota.window);
+                let name = name(index);
+                write!(listed, "{and}\"{name}\";q={};w={window}", quota.max)?;
             }
-            let window = whole_seconds(quota.window);
-            let _ = write!(listed, "\"{}\";q={};w={window}", name(index), quota.max);
-        }
-        let policy = HeaderValue::try_from(listed).ok()?;
+            Ok(())
+        })?;
         (!policy.is_empty()).then_some(Self {
             policy,
             current: None,
@@ -53,8 +54,8 @@ impl RateLimit {
 
     fn left(mut self, index: usize, remaining: u32, window: Duration) -> Self {
         let window = whole_seconds(window);
-        let current = format!("\"{}\";r={remaining};t={window}", name(index));
-        self.current = HeaderValue::try_from(current).ok();
+        let name = name(index);
+        self.current = header(|current| write!(current, "\"{name}\";r={remaining};t={window}"));
         self
     }
 
@@ -64,6 +65,15 @@ impl RateLimit {
             headers.insert(HeaderName::from_static("ratelimit"), current);
         }
     }
+}
+
+/// A header made in place. Four limits, each with its longest numbers, have room in it.
+fn header(write: impl FnOnce(&mut &mut [u8]) -> io::Result<()>) -> Option<HeaderValue> {
+    let mut text = [0; 256];
+    let mut rest = &mut text[..];
+    write(&mut rest).ok()?;
+    let left = rest.len();
+    HeaderValue::from_bytes(&text[..text.len() - left]).ok()
 }
 
 fn name(index: usize) -> &'static str {

@@ -1,5 +1,6 @@
 //! Whose sends a request counts against.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -8,6 +9,9 @@ use watchword_core::{Scope, Source};
 use crate::app::{App, SurfaceKind};
 use crate::caller::Caller;
 use crate::client_address::ClientAddress;
+
+/// Room for an IPv4 address, which else would grow piece by piece.
+const ADDRESS: usize = 16;
 
 /// The source of a send: who asked, or on whose behalf.
 pub(crate) struct Asking {
@@ -25,9 +29,12 @@ impl Asking {
         end_user: Option<IpAddr>,
     ) -> Self {
         let counted = end_user.map_or(client, ClientAddress::new);
+        let mut address = String::with_capacity(ADDRESS);
+        // Writing to memory cannot fail.
+        let _ = write!(address, "{}", counted.source());
         let source = Source {
             surface: surface.as_str(),
-            address: counted.source().to_string(),
+            address,
         };
         Self {
             source,

@@ -10,19 +10,24 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use serde::Serialize;
-use watchword_core::{InboxMessage, NumberRules, Recipient};
+use watchword_core::{InboxMessage, NumberRules, Recipient, Timestamp};
 
 use super::only_local;
 use crate::app::{App, Dev};
 use crate::asset::{Asset, Caching};
 use crate::direct::Asked;
+use crate::json::display;
 use crate::problem::{Problem, ProblemKind};
+
+/// Room for the JSON of a usual message.
+const MESSAGE: usize = 512;
 
 /// A message as a test reads it.
 #[derive(Serialize)]
 struct MessageView<'a> {
-    id: String,
-    at: String,
+    id: uuid::Uuid,
+    #[serde(serialize_with = "display")]
+    at: Timestamp,
     channel: &'a str,
     provider: &'a str,
     to: &'a str,
@@ -35,8 +40,8 @@ struct MessageView<'a> {
 impl<'a> MessageView<'a> {
     fn of(message: &'a InboxMessage) -> Self {
         Self {
-            id: message.id.0.to_string(),
-            at: message.at.to_string(),
+            id: message.id.0,
+            at: message.at,
             channel: message.channel.as_str(),
             provider: &message.provider,
             to: message.to.canonical(),
@@ -71,7 +76,11 @@ pub(super) async fn messages(
         .iter()
         .map(|message| MessageView::of(message))
         .collect();
-    let json = serde_json::to_vec(&views).unwrap_or_default();
+    let mut json = Vec::with_capacity(MESSAGE * views.len());
+    // Plain structs of strings: they always have a JSON form.
+    if serde_json::to_writer(&mut json, &views).is_err() {
+        json.clear();
+    }
     Ok(Asset::new("application/json", json)
         .cached(Caching::No)
         .answer(&parts.headers))
@@ -154,7 +163,8 @@ fn percent_decoded(text: &str) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 #[cfg(test)]

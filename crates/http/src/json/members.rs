@@ -46,14 +46,16 @@ impl<'a> Members<'a> {
             return Err(whole(format!("has more than {MAX_MEMBERS} members")));
         }
         let mut read = Self {
-            members: Vec::with_capacity(pairs.len()),
+            members: pairs,
             faults: Vec::new(),
         };
-        for (name, raw) in pairs {
-            if read.members.iter().any(|(known, _)| *known == name) {
+        let mut at = 0;
+        while let Some((name, _)) = read.members.get(at) {
+            if read.members[..at].iter().any(|(known, _)| known == name) {
+                let (name, _) = read.members.remove(at);
                 read.fault_at(&name, "appears twice");
             } else {
-                read.members.push((name, raw));
+                at += 1;
             }
         }
         Ok(read)

@@ -17,7 +17,7 @@ use std::fmt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(crate) use answer::answer;
+pub(crate) use answer::{answer, answer_with, display};
 pub(crate) use body::{BodyError, may_be_json, read_body, wants_json};
 pub(crate) use members::Members;
 

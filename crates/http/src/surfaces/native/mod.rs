@@ -10,17 +10,20 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header::LOCATION;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use utoipa_axum::routes;
-use watchword_core::{CheckRequest, Policy, ResendRequest, Scope, StartRequest, Terms, Whose};
+use uuid::fmt::Hyphenated;
+use watchword_core::{
+    CheckRequest, Policy, ResendRequest, Scope, StartRequest, Terms, VerificationId, Whose,
+};
 
 use self::body::{Check, Resend, Start};
 use self::call::Call;
 use self::view::{ApprovalView, UnlockView, VerificationView};
 use crate::app::{App, SurfaceKind};
 use crate::direct::Asked;
-use crate::json::answer as json;
+use crate::json::{answer as json, answer_with};
 use crate::mount::{Area, Mount, direct_route};
 use crate::problem::{Problem, ProblemKind};
 use crate::rate_limit::RateLimit;
@@ -160,8 +163,8 @@ pub(crate) const PROBLEMS: [(&str, &[ProblemKind]); 9] = {
         headers(("Location" = String, description = "Where the verification can be read"))
     )),
 )]
-async fn start_verification(State(app): State<Arc<App>>, asked: Asked) -> Response {
-    call::finish(app, asked, Scope::WriteVerifications, start).await
+fn start_verification(State(app): State<Arc<App>>, asked: Asked) -> impl Future<Output = Response> {
+    call::finish(app, asked, Scope::WriteVerifications, start)
 }
 
 async fn start(call: Call) -> Result<Response, Problem> {
@@ -204,15 +207,31 @@ async fn start(call: Call) -> Result<Response, Problem> {
         Err(error) => return Err(problems::of_send(error, &policy, own)),
     };
     let id = sent.overview.verification.id;
-    let mut response = json(
-        StatusCode::CREATED,
-        &VerificationView::of(&sent.overview, &policy),
-    );
-    if let Ok(location) = HeaderValue::try_from(format!("{}/{id}", uri.path())) {
+    let view = VerificationView::of(&sent.overview, &policy);
+    let mut response = answer_with(HEADERS_OF_START, StatusCode::CREATED, &view);
+    if let Ok(location) = HeaderValue::try_from(location(&uri, id)) {
         response.headers_mut().insert(LOCATION, location);
     }
     tell_limits(&mut response, &policy, own, sent.standing);
     Ok(response)
+}
+
+/// `Location` and those of the limits.
+const HEADERS_OF_START: usize = 3;
+
+/// Where a verification that was started at `uri` can be read.
+fn location(uri: &Uri, id: VerificationId) -> String {
+    let path = uri.path();
+    // Filled to the last byte, it becomes a header as it is.
+    let mut location = String::with_capacity(path.len() + 1 + Hyphenated::LENGTH);
+    location.push_str(path);
+    location.push('/');
+    location.push_str(
+        id.as_uuid()
+            .hyphenated()
+            .encode_lower(&mut [0; Hyphenated::LENGTH]),
+    );
+    location
 }
 
 /// Read a verification
@@ -261,13 +280,12 @@ async fn cancel_verification(State(app): State<Arc<App>>, asked: Asked) -> Respo
     request_body = body::CheckBody,
     responses((status = 200, description = "The code was right.", body = view::ApprovalView<'_>)),
 )]
-async fn check_verification(State(app): State<Arc<App>>, asked: Asked) -> Response {
+fn check_verification(State(app): State<Arc<App>>, asked: Asked) -> impl Future<Output = Response> {
     call::write(app, asked, Scope::CheckVerifications, async |call: Call| {
         let id = call.verification()?;
         let Check { code, binding, .. } = Check::by_id(&call.body)?;
         check(call, Whose::Handle(id), code, binding).await
     })
-    .await
 }
 
 /// Check a code by its recipient
@@ -278,7 +296,7 @@ async fn check_verification(State(app): State<Arc<App>>, asked: Asked) -> Respon
     request_body = body::CheckRecipientBody,
     responses((status = 200, description = "The code was right.", body = view::ApprovalView<'_>)),
 )]
-async fn check_recipient(State(app): State<Arc<App>>, asked: Asked) -> Response {
+fn check_recipient(State(app): State<Arc<App>>, asked: Asked) -> impl Future<Output = Response> {
     call::write(app, asked, Scope::CheckVerifications, async |call: Call| {
         let Check {
             whose,
@@ -289,7 +307,6 @@ async fn check_recipient(State(app): State<Arc<App>>, asked: Asked) -> Response 
         let (to, purpose) = whose.ok_or_else(|| Problem::at("/to", "is missing"))?;
         check(call, Whose::Recipient(to, purpose), code, binding).await
     })
-    .await
 }
 
 async fn check(
@@ -321,8 +338,8 @@ async fn check(
     request_body = body::ResendBody,
     responses((status = 200, description = "A fresh code is on its way.", body = view::VerificationView<'_>)),
 )]
-async fn resend_code(State(app): State<Arc<App>>, asked: Asked) -> Response {
-    call::finish(app, asked, Scope::WriteVerifications, resend).await
+fn resend_code(State(app): State<Arc<App>>, asked: Asked) -> impl Future<Output = Response> {
+    call::finish(app, asked, Scope::WriteVerifications, resend)
 }
 
 async fn resend(call: Call) -> Result<Response, Problem> {

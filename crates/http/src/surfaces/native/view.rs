@@ -1,12 +1,12 @@
 //! What the native API answers.
 
-use std::fmt::Display;
-
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use utoipa::ToSchema;
 use watchword_core::{
     Approved, Delivery, Overview, Policy, ResultToken, Timestamp, VerificationId,
 };
+
+use crate::json::display;
 
 /// A verification: one code on its way to one recipient.
 #[derive(Serialize, ToSchema)]
@@ -149,10 +149,6 @@ pub(super) enum ChannelName {
     Sms,
     Email,
     Voice,
-}
-
-fn display<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
 }
 
 impl<'a> VerificationView<'a> {
