@@ -100,3 +100,32 @@ impl SealingKey {
             .map_err(|_| Unsealable)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fakes::SeededEntropy;
+
+    /// Stores hold what earlier releases sealed.
+    #[test]
+    fn a_seal_is_the_key_the_nonce_and_what_the_cipher_makes_of_the_text() {
+        let (key, place, text) = ([7; 32], &b"place"[..], &b"a text of 23 characters"[..]);
+        let sealed = SealingKey::new(&key)
+            .seal(
+                KeyId::from_bytes([1, 2, 3, 4]),
+                place,
+                text,
+                &SeededEntropy::new(5),
+            )
+            .unwrap();
+        let nonce: [u8; NONCE] = draw(&SeededEntropy::new(5)).unwrap();
+        let cipher = ChaCha20Poly1305::new(&Key::from(key));
+        let payload = Payload {
+            msg: text,
+            aad: place,
+        };
+        let made = cipher.encrypt(&Nonce::from(nonce), payload).unwrap();
+        let expected = [&[1, 2, 3, 4][..], &nonce, &made].concat();
+        assert_eq!(sealed.as_bytes(), expected);
+    }
+}

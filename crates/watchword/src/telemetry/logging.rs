@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
@@ -42,6 +43,12 @@ pub(crate) fn start(log: &Log, telemetry: &Telemetry) -> Result<Logging, Fault> 
         Some(endpoint) => Some(Traces::start(endpoint)?),
         None => None,
     };
+    // Only a second start in one process can fail, and then the first one logs.
+    let _ = dispatch(log, traces.as_ref()).try_init();
+    Ok(Logging { traces })
+}
+
+fn dispatch(log: &Log, traces: Option<&Traces>) -> Dispatch {
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(Lines);
@@ -54,13 +61,12 @@ pub(crate) fn start(log: &Log, telemetry: &Telemetry) -> Result<Logging, Fault> 
             .boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter(log.level)));
-    // Only a second start in one process can fail, and then the first one logs. A layer that may be missing is
-    // no way to say this: one that is has no filter, so that every span would be made for nobody.
-    let _ = match &traces {
-        Some(traces) => subscriber.with(traces.layer()).try_init(),
-        None => subscriber.try_init(),
-    };
-    Ok(Logging { traces })
+    // A layer that may be missing is no way to say this: one that is has no filter, so that every span would be
+    // made for nobody.
+    match traces {
+        Some(traces) => subscriber.with(traces.layer()).into(),
+        None => subscriber.into(),
+    }
 }
 
 /// The level is for this program. Libraries tell warnings only, however verbose it is: what they
@@ -136,6 +142,13 @@ mod tests {
         Escaped(&mut written).write_all(record).unwrap();
         let text = String::from_utf8(written).unwrap();
         assert_eq!(text, "to=a\\r\\nINFO forged \\u{1b}[2J \\u{9b}1m \u{e4}\n");
+    }
+
+    #[test]
+    fn no_span_is_made_where_nothing_collects_them() {
+        tracing::dispatcher::with_default(&dispatch(&Log::default(), None), || {
+            assert!(tracing::info_span!(target: TRACE, "span").is_disabled());
+        });
     }
 
     #[test]
