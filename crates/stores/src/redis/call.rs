@@ -175,6 +175,14 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).map_or(CENTURY, |millis| millis.min(CENTURY))
 }
 
+fn put_digits(text: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        text.push(DIGITS[usize::from(byte >> 4)]);
+        text.push(DIGITS[usize::from(byte & 15)]);
+    }
+}
+
 /// The names of keys. What has to change together bears the same tag in braces, and so is in the
 /// same slot of a cluster; everything else is spread.
 #[derive(Clone)]
@@ -194,27 +202,21 @@ impl Names {
 
     /// The first two bytes are the tag.
     pub(super) fn tagged(&self, letter: u8, bytes: &[u8]) -> Vec<u8> {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut key = Vec::with_capacity(self.namespace.len() + 8 + bytes.len());
         key.extend_from_slice(self.namespace.as_bytes());
         key.extend_from_slice(b":{");
-        for byte in &bytes[..2] {
-            key.push(DIGITS[usize::from(byte >> 4)]);
-            key.push(DIGITS[usize::from(byte & 15)]);
-        }
+        put_digits(&mut key, &bytes[..2]);
         key.extend_from_slice(&[b'}', letter]);
         key.extend_from_slice(&bytes[2..]);
         key
     }
 
-    fn spread(&self, letter: char, bytes: &[u8; 16]) -> Vec<u8> {
-        let mut key = format!("{}:{letter}", self.namespace).into_bytes();
+    fn spread(&self, letter: u8, bytes: &[u8; 16]) -> Vec<u8> {
+        let mut key = Vec::with_capacity(self.namespace.len() + 2 + 2 * bytes.len());
+        key.extend_from_slice(self.namespace.as_bytes());
+        key.extend_from_slice(&[b':', letter]);
         // Not the bytes themselves: among them may be braces.
-        key.extend(
-            bytes
-                .iter()
-                .flat_map(|byte| format!("{byte:02x}").into_bytes()),
-        );
+        put_digits(&mut key, bytes);
         key
     }
 
@@ -232,15 +234,15 @@ impl Names {
     }
 
     pub(super) fn source(&self, index: SourceIndex) -> Vec<u8> {
-        self.spread('s', index.as_bytes())
+        self.spread(b's', index.as_bytes())
     }
 
     pub(super) fn replay(&self, key: [u8; 16]) -> Vec<u8> {
-        self.spread('i', &key)
+        self.spread(b'i', &key)
     }
 
     pub(super) fn message(&self, key: [u8; 16]) -> Vec<u8> {
-        self.spread('m', &key)
+        self.spread(b'm', &key)
     }
 
     /// One of the sets of due fallbacks.

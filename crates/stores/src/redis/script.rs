@@ -48,17 +48,17 @@ impl Script {
 
     /// The command that calls it, by its hash or with its whole text.
     pub(super) fn command(&self, whole: bool, keys: &[Vec<u8>], arguments: &[Vec<u8>]) -> Cmd {
-        let mut command = if whole {
-            let mut command = redis::cmd("EVAL");
-            command.arg(self.text);
-            command
-        } else {
-            let mut command = redis::cmd("EVALSHA");
-            command.arg(self.source.get_hash());
-            command
+        let (name, script) = match whole {
+            true => ("EVAL", self.text),
+            false => ("EVALSHA", self.source.get_hash()),
         };
-        command.arg(keys.len());
-        for part in keys.iter().chain(arguments) {
+        let parts = || keys.iter().chain(arguments);
+        let size = parts().map(Vec::len).sum::<usize>();
+        // Of their number there are two digits at most.
+        let mut command =
+            Cmd::with_capacity(3 + parts().count(), name.len() + script.len() + 2 + size);
+        command.arg(name).arg(script).arg(keys.len());
+        for part in parts() {
             command.arg(part.as_slice());
         }
         command

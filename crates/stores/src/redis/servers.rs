@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use tokio::time::{sleep, timeout};
 use watchword_core::StoreError;
@@ -88,12 +89,16 @@ impl Servers {
     }
 
     /// Lets a step of several calls take no longer than one of one.
-    pub(super) async fn in_time<T>(
+    ///
+    /// Not an `async fn`, which would keep room for the step twice; a step is in two of these.
+    pub(super) fn in_time<T>(
         &self,
         step: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let done = timeout(self.longest, step).await;
-        done.unwrap_or_else(|_| Err(StoreError::unavailable(NoAnswer(self.longest))))
+    ) -> impl Future<Output = Result<T, StoreError>> {
+        let longest = self.longest;
+        timeout(longest, step).map(move |done| {
+            done.unwrap_or_else(|_| Err(StoreError::unavailable(NoAnswer(longest))))
+        })
     }
 
     /// Calls a script.
