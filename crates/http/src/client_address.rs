@@ -27,7 +27,8 @@ pub(crate) const FORWARDING_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("cf-connecting-ip"),
 ];
 
-/// The address a request is attributed to. The serve layer puts one into every request's extensions.
+/// The address a request is attributed to. The serve layer puts one into the extensions of every request that
+/// goes through the router, and hands it to direct routes.
 ///
 /// Always canonical: an IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is held as IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

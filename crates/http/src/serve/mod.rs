@@ -2,7 +2,7 @@
 //!
 //! One [`Listener`] accepts connections (HTTP/1.1, and HTTP/2 by ALPN or prior knowledge, plain or TLS),
 //! keeps slow and greedy peers within [`Timeouts`] and [`Limits`], says who is calling
-//! ([`ClientAddress`](crate::client_address::ClientAddress), [`RequestId`] in the request's extensions), hands
+//! ([`ClientAddress`](crate::client_address::ClientAddress), [`RequestId`]), hands
 //! requests to its [`Routes`], and reports each end to an [`Observer`].
 //!
 //! **Invariant:** neither path nor query nor body of a request is logged or reported here; codes can
