@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use watchword_core::{AppId, CheckTarget, RecipientIndex, SourceIndex, Store, VerificationId};
+use watchword_core::{
+    AppId, CheckTarget, RecipientIndex, SourceIndex, StartOutcome, Store, VerificationId,
+};
 use watchword_stores::{PostgresStore, PostgresTime, PostgresUrl};
 
 use crate::fixture::{Database, open, shared};
@@ -186,4 +188,27 @@ async fn only_the_first_news_of_a_hand_over_need_not_be_durable_before_it_is_ans
         "watchword.check_2({now}, {tag}, '{id}', null, null, 'default', '{{1}}', '{{x}}', 10, 20, 100)"
     );
     assert!(!commits(&check).contains("off"));
+}
+
+#[tokio::test]
+async fn a_quota_that_admits_nothing_refuses_those_without_a_past_too() {
+    if shared().is_none() {
+        return;
+    }
+    let database = Database::migrated();
+    let store = open(&database.url(), PostgresTime::Caller).await;
+    for nothing in 0..4 {
+        let mut step = start_step(ID, RECIPIENT, Some(SOURCE));
+        let terms = &mut step.terms;
+        let budget = terms.failures.as_mut().unwrap();
+        match nothing {
+            0 => budget.per_hour = 0,
+            1 => budget.per_day = 0,
+            2 => terms.recipient[0].max = 0,
+            _ => terms.source.as_mut().unwrap().quotas[0].max = 0,
+        }
+        let outcome = store.start(step, T0).await.unwrap();
+        let refused = matches!(outcome, StartOutcome::Refused(_));
+        assert!(refused, "{nothing}: {outcome:?}");
+    }
 }
