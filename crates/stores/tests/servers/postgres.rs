@@ -335,6 +335,8 @@ impl Server {
 
     /// `kill -9`, for all of its processes at once.
     pub(crate) fn kill(&mut self) {
+        // Else it might have another child after they were looked up, whom the next server waits for.
+        self.hang();
         self.signal("-KILL");
         self.end_guard();
     }
