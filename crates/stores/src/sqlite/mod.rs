@@ -160,7 +160,7 @@ impl Embedded {
         }
         let shared = self.store.journal().shared();
         if snapshot::is_worth_it(shared)
-            && let Err(error) = snapshot::make(&self.store, &self.clock, &self.head, || false)
+            && let Err(error) = snapshot::make(&self.store, &self.clock, &self.head, |_| true)
         {
             tracing::warn!(%error, "the last snapshot failed; the next start replays the journal");
         }

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -27,6 +27,10 @@ const PORTION: i64 = 1 << 20;
 const LONGEST_LAST: u64 = 256 << 20;
 /// How often it looks whether a snapshot is due.
 const LOOK: Duration = Duration::from_millis(250);
+/// So many times as long as a step of it took, a snapshot leaves the file to others afterwards: each
+/// step makes a group of theirs longer. What the journal grows by meanwhile is little.
+const REST: u32 = 3;
+const LONGEST_REST: Duration = Duration::from_millis(100);
 /// After a snapshot failed, usually as the disk is full.
 const AFTER_FAILURE: Duration = Duration::from_secs(15);
 
@@ -337,7 +341,8 @@ pub(super) fn start(
             if !is_due(&shared, after) || store.journal().ready().is_err() {
                 continue;
             }
-            if let Err(error) = make(&store, &clock, &head, || pulse.is_stopped())
+            let rest = |took: Duration| pulse.wait((took * REST).min(LONGEST_REST));
+            if let Err(error) = make(&store, &clock, &head, rest)
                 && !pulse.is_stopped()
             {
                 tracing::warn!(%error, "a snapshot of the journal failed; trying again later");
@@ -347,16 +352,18 @@ pub(super) fn start(
     })
 }
 
-/// Makes a snapshot and remembers it as soon as it counts, even if the pruning fails.
+/// Makes a snapshot and remembers it as soon as it counts, even if the pruning fails. `rest` hears after
+/// each step how long that took, and says whether to go on.
 pub(super) fn make(
     store: &Arc<MemoryStore<SqliteJournal>>,
     clock: &Arc<dyn Clock>,
     head: &Mutex<Head>,
-    stopped: impl Fn() -> bool,
+    rest: impl Fn(Duration) -> bool,
 ) -> Result<(), SnapshotError> {
     let before = *head.lock();
     let mut compaction = Compaction::begin(Arc::clone(store), Arc::clone(clock), before);
     loop {
+        let began = Instant::now();
         let more = compaction.step();
         if let Some(published) = compaction.published() {
             *head.lock() = published;
@@ -364,7 +371,7 @@ pub(super) fn make(
         if !more? {
             return Ok(());
         }
-        if stopped() {
+        if !rest(began.elapsed()) {
             return Err(SnapshotError::Refused);
         }
     }

@@ -11,7 +11,7 @@ async fn written() -> (TempDir, PathBuf, Arc<SetClock>) {
         &fixture.embedded.store,
         &fixture.embedded.clock,
         head,
-        || false,
+        |_| true,
     )
     .unwrap();
     // One after the other, so that each is a group of its own.

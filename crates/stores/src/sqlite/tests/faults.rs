@@ -95,12 +95,37 @@ async fn a_snapshot_in_the_making_gives_way_to_the_steps_when_the_disk_is_full()
     let head = Mutex::new(Head::default());
     let shared = Arc::clone(fixture.shared());
     let made = tokio::task::spawn_blocking(move || {
-        let made = snapshot::make(&store, &clock, &head, || false);
+        let made = snapshot::make(&store, &clock, &head, |_| true);
         (made.is_err(), *head.lock())
     });
     assert_eq!(made.await.unwrap(), (true, Head::default()));
     assert!(!shared.is_refusing(), "the steps suffer for the snapshot");
     assert_eq!(fixture.crash().rows(), fixture.rows());
+}
+
+#[tokio::test]
+async fn a_snapshot_rests_after_each_of_its_steps_and_ends_when_it_is_told_to() {
+    let fixture = Fixture::new();
+    fixture.start_all(0..2000).await;
+    let make = |steps: usize| {
+        let clock = Arc::clone(&fixture.embedded.clock);
+        let store = Arc::clone(&fixture.embedded.store);
+        tokio::task::spawn_blocking(move || {
+            let (head, rests) = (Mutex::new(Head::default()), Mutex::new(0));
+            let rest = |_| {
+                let mut rests = rests.lock();
+                *rests += 1;
+                *rests < steps
+            };
+            let made = snapshot::make(&store, &clock, &head, rest).is_ok();
+            (made, *head.lock() == Head::default(), rests.into_inner())
+        })
+    };
+    assert_eq!(make(2).await.unwrap(), (false, true, 2));
+    let (made, is_old, rests) = make(usize::MAX).await.unwrap();
+    assert!(made && !is_old);
+    // What there was to clean up, an image in chunks, the head, and the journal before it.
+    assert!(rests > 4, "{rests}");
 }
 
 #[tokio::test]
