@@ -67,13 +67,13 @@ impl RateLimit {
     }
 }
 
-/// A header made in place. Four limits, each with its longest numbers, have room in it.
-fn header(write: impl FnOnce(&mut &mut [u8]) -> io::Result<()>) -> Option<HeaderValue> {
-    let mut text = [0; 256];
-    let mut rest = &mut text[..];
-    write(&mut rest).ok()?;
-    let left = rest.len();
-    HeaderValue::from_bytes(&text[..text.len() - left]).ok()
+/// Room for what the usual policy lists.
+const ROOM: usize = 64;
+
+fn header(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Option<HeaderValue> {
+    let mut text = Vec::with_capacity(ROOM);
+    write(&mut text).ok()?;
+    HeaderValue::from_bytes(&text).ok()
 }
 
 fn name(index: usize) -> &'static str {
@@ -95,6 +95,21 @@ mod tests {
             (name.to_string(), value.to_str().unwrap().to_owned())
         };
         headers.iter().map(text).collect()
+    }
+
+    #[test]
+    fn however_many_limits_there_are_all_are_listed() {
+        let limit = Limit {
+            per: Per::Source,
+            max: 100_000,
+            window: Duration::from_hours(24 * 7),
+        };
+        let policy = Policy {
+            limits: vec![limit; 30],
+            ..Policy::default()
+        };
+        let written = written(RateLimit::of(&policy));
+        assert_eq!(written[0].1.matches("q=100000;w=604800").count(), 30);
     }
 
     #[test]
