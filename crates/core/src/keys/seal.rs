@@ -69,15 +69,18 @@ impl SealingKey {
         entropy: &dyn Entropy,
     ) -> Result<Sealed, EntropyError> {
         let nonce: [u8; NONCE] = draw(entropy)?;
-        let parts = key_id.to_bytes().into_iter().chain(nonce);
-        let parts = parts.chain(text.iter().copied()).chain([0; TAG]);
-        let mut sealed: Arc<[u8]> = parts.collect();
-        let (_, rest) = Arc::make_mut(&mut sealed).split_at_mut(KEY_ID + NONCE);
-        let (text, tag) = rest.split_at_mut(text.len());
-        // Where it lies, so that no copy of it is left. The cipher refuses only texts of 256 GiB.
+        let length = KEY_ID + NONCE + text.len() + TAG;
+        let mut sealed: Arc<[u8]> = std::iter::repeat_n(0, length).collect();
+        let (head, rest) = Arc::make_mut(&mut sealed).split_at_mut(KEY_ID + NONCE);
+        head[..KEY_ID].copy_from_slice(&key_id.to_bytes());
+        head[KEY_ID..].copy_from_slice(&nonce);
+        let (body, tag) = rest.split_at_mut(text.len());
+        body.copy_from_slice(text);
+        // Where it lies, and nowhere else, so that no copy of it is left. The cipher refuses only texts of
+        // 256 GiB.
         let made = self
             .0
-            .encrypt_inout_detached(&Nonce::from(nonce), place, InOutBuf::from(text))
+            .encrypt_inout_detached(&Nonce::from(nonce), place, InOutBuf::from(body))
             .map_err(|_| EntropyError)?;
         tag.copy_from_slice(&made);
         Ok(Sealed(sealed))
