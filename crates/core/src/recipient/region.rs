@@ -3,8 +3,17 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rlibphonenumber::PHONE_NUMBER_UTIL;
 use serde::{Deserialize, Serialize};
+
+/// All codes there are, in their order. The library knows them, too; but it reads its tables, some five
+/// megabytes, when it is first asked, and a configuration is no reason to.
+const CODES: &str = "\
+    ACADAEAFAGAIALAMAOARASATAUAWAXAZBABBBDBEBFBGBHBIBJBLBMBNBOBQBRBSBTBWBYBZCACCCDCFCGCHCICKCL\
+    CMCNCOCRCUCVCWCXCYCZDEDJDKDMDODZECEEEGEHERESETFIFJFKFMFOFRGAGBGDGEGFGGGHGIGLGMGNGPGQGRGTGU\
+    GWGYHKHNHRHTHUIDIEILIMINIOIQIRISITJEJMJOJPKEKGKHKIKMKNKPKRKWKYKZLALBLCLILKLRLSLTLULVLYMAMC\
+    MDMEMFMGMHMKMLMMMNMOMPMQMRMSMTMUMVMWMXMYMZNANCNENFNGNINLNONPNRNUNZOMPAPEPFPGPHPKPLPMPRPSPT\
+    PWPYQARERORSRURWSASBSCSDSESGSHSISJSKSLSMSNSOSRSSSTSVSXSYSZTATCTDTGTHTJTKTLTMTNTOTRTTTVTWTZ\
+    UAUGUSUYUZVAVCVEVGVIVNVUWFWSXKYEYTZAZMZW";
 
 /// A country or territory with phone numbers of its own, by its ISO 3166-1 alpha-2 code.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -29,9 +38,9 @@ impl Region {
 
     /// The region as the library names it; nothing for the global networks, which are no country.
     pub(super) fn from_inner(region: rlibphonenumber::Region) -> Option<Self> {
-        PHONE_NUMBER_UTIL
-            .get_country_code_for_region(region)
-            .map(|_| Self(region))
+        let region = Self(region);
+        let (codes, _) = CODES.as_bytes().as_chunks();
+        codes.binary_search(&region.letters()).ok().map(|_| region)
     }
 }
 
@@ -76,3 +85,26 @@ impl fmt::Debug for Region {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not an ISO 3166 code of a country, such as US or DE")]
 pub struct UnknownRegion;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rlibphonenumber::PHONE_NUMBER_UTIL;
+
+    #[test]
+    fn the_codes_are_those_of_the_library() {
+        let supported = PHONE_NUMBER_UTIL.get_supported_regions();
+        let supported: BTreeSet<_> = supported.map(|it| it.as_region_str().to_string()).collect();
+        let all: String = supported.into_iter().collect();
+        assert_eq!(super::CODES, all);
+    }
+
+    #[test]
+    fn what_has_no_numbers_is_no_region() {
+        for code in ["ZZ", "001", "AQ", "AAA", "", "É"] {
+            assert!(code.parse::<super::Region>().is_err(), "{code}");
+        }
+        assert!("us".parse::<super::Region>().is_ok());
+    }
+}
