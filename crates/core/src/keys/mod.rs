@@ -10,6 +10,7 @@
 mod ring;
 mod seal;
 mod secret;
+mod signing;
 
 pub use ring::{KeyId, KeyRing};
 pub use seal::{Sealed, Unsealable};

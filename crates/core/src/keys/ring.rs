@@ -4,7 +4,6 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ed25519_dalek::{Signer, SigningKey};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -13,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::seal::{Sealed, SealingKey, Unsealable};
 use super::secret::SecretKey;
+use super::signing::SigningKey;
 use crate::app::AppId;
 use crate::binding::BindingDigest;
 use crate::code::Code;
@@ -87,7 +87,7 @@ fn keyed(key: &[u8; 32]) -> HmacSha256 {
 
 /// RFC 7638 section 3, with the members that RFC 8037 section 2 requires of an OKP key.
 fn thumbprint(signing: &SigningKey) -> String {
-    let x = URL_SAFE_NO_PAD.encode(signing.verifying_key().as_bytes());
+    let x = URL_SAFE_NO_PAD.encode(signing.public());
     let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
     URL_SAFE_NO_PAD.encode(Sha256::digest(canonical))
 }
@@ -292,7 +292,7 @@ impl KeyRing {
     /// An Ed25519 signature (RFC 8032) under the newest key.
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.newest.signing.sign(message).to_bytes()
+        self.newest.signing.sign(message)
     }
 
     /// The public keys as a JWK set (RFC 7517 section 5, RFC 8037 section 2), newest first.
@@ -301,7 +301,7 @@ impl KeyRing {
         let keys: Vec<_> = self
             .all()
             .map(|key| {
-                let x = URL_SAFE_NO_PAD.encode(key.signing.verifying_key().as_bytes());
+                let x = URL_SAFE_NO_PAD.encode(key.signing.public());
                 serde_json::json!({
                     "kty": "OKP", "crv": "Ed25519", "x": x,
                     "kid": key.thumbprint, "use": "sig", "alg": "EdDSA",
