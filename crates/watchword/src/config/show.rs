@@ -109,7 +109,7 @@ impl Page<'_> {
         ] {
             self.put(format!("accounts.{name}"), shown);
         }
-        self.put_given("accounts.hash_workers", "\"half of the cores\"");
+        self.put_given("accounts.hash_workers", "\"a quarter of the cores\"");
         self.put_given("audit.enabled", "true");
         let place = config.audit.url.as_ref();
         let place = place.map_or_else(|| "none".to_owned(), |url| quoted(&url.to_string()));

@@ -16,7 +16,7 @@ pub(crate) struct AccountSettings {
     pub(crate) url: Option<StorageUrl>,
     pub(crate) token_life: AccessTokenLife,
     pub(crate) hash_cost: HashCost,
-    /// Half of the cores, if nobody says.
+    /// A quarter of the cores, if nobody says.
     pub(crate) hash_workers: Option<usize>,
     pub(crate) hash_waiting: usize,
 }
@@ -35,8 +35,8 @@ struct Given {
     hash_waiting: Option<usize>,
 }
 
-/// How many passwords may wait to be hashed: at 20 milliseconds each and two at a time, less than
-/// a second's worth.
+/// How many passwords may wait to be hashed: at 20 to 30 milliseconds each and one at a time, two seconds'
+/// worth.
 const HASH_WAITING: usize = 64;
 
 /// The longest that an access token may be good. Nobody can call one back.
