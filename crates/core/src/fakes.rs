@@ -261,3 +261,14 @@ pub fn pending(at: Timestamp) -> Verification {
         purpose,
     }
 }
+
+/// What a server wrote whose records had the first form ([`crate::memory::READABLE`]), of one flow: a start,
+/// the ledger of its recipient, the note of its hand-over, its check, the ledger again, and the source of
+/// another.
+#[must_use]
+pub fn record_of_first_form() -> Vec<u8> {
+    let digits = include_str!("memory/first_form.hex").chars();
+    let digits: Vec<u32> = digits.filter_map(|digit| digit.to_digit(16)).collect();
+    let bytes = digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]);
+    bytes.map(|byte| byte.to_le_bytes()[0]).collect()
+}

@@ -35,6 +35,35 @@ struct Entry {
     end: usize,
 }
 
+/// Rows with different keys, which are to be put somewhere together.
+#[derive(Default)]
+pub(super) struct Loose {
+    /// Each as in a bundle.
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+impl Loose {
+    pub(super) fn add(&mut self, key: &Key, row: &[u8]) {
+        let start = self.bytes.len();
+        push(&mut self.bytes, key, row);
+        let end = self.bytes.len();
+        self.entries.push(Entry {
+            key: *key,
+            start,
+            row: end - row.len(),
+            end,
+        });
+    }
+}
+
+/// Puts a row behind the others of a bundle.
+fn push(bundle: &mut Vec<u8>, key: &Key, row: &[u8]) {
+    bundle.extend(key);
+    number(bundle, row.len() as u64);
+    bundle.extend(row);
+}
+
 fn entries(bundle: &[u8]) -> impl Iterator<Item = Entry> {
     let mut reader = Reader(bundle);
     std::iter::from_fn(move || {
@@ -105,15 +134,40 @@ impl Bundles {
         let rest = bundle.len() - (end - start);
         let mut changed = Vec::with_capacity(rest + key.len() + width(row.len()) + row.len());
         changed.extend(&bundle[..start]);
-        changed.extend(key);
-        number(&mut changed, row.len() as u64);
-        changed.extend(row);
+        push(&mut changed, key, row);
         changed.extend(&bundle[end..]);
         self.replace(place, changed);
         while self.length > self.bundles.len() * LENGTH {
             self.split();
         }
         known.is_none()
+    }
+
+    /// Puts many rows; how many of them had no row in their place. Where there is nothing at all yet,
+    /// each bundle is put together once, instead of anew with each of its rows.
+    pub(super) fn put_all(&mut self, loose: &Loose) -> usize {
+        let Loose { bytes, entries } = loose;
+        if !self.bundles.is_empty() {
+            let put = |entry: &&Entry| self.put(&entry.key, &bytes[entry.row..entry.end]);
+            return entries.iter().filter(put).count();
+        }
+        let count = bytes.len().div_ceil(LENGTH);
+        let placed = entries
+            .iter()
+            .map(|entry| (place(&entry.key, count), entry));
+        let mut placed: Vec<_> = placed.collect();
+        placed.sort_unstable_by_key(|(place, _)| *place);
+        self.bundles.resize_with(count, Box::default);
+        for rows in placed.chunk_by(|(one, _), (other, _)| one == other) {
+            let length = rows.iter().map(|(_, entry)| entry.end - entry.start).sum();
+            let mut bundle = Vec::with_capacity(length);
+            for (_, entry) in rows {
+                bundle.extend(&bytes[entry.start..entry.end]);
+            }
+            self.bundles[rows[0].0] = bundle.into();
+        }
+        self.length = bytes.len();
+        entries.len()
     }
 
     /// Removes a row; whether it was there.
@@ -231,6 +285,7 @@ mod tests {
         Put(u32, usize),
         Remove(u32),
         Retain(usize),
+        PutAll(Vec<(u32, usize)>),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -238,6 +293,8 @@ mod tests {
             8 => (0..60_u32, 0..400_usize).prop_map(|(key, length)| Step::Put(key, length)),
             2 => (0..60_u32).prop_map(Step::Remove),
             1 => (0..400_usize).prop_map(Step::Retain),
+            1 => prop::collection::hash_map(0..60_u32, 0..400_usize, 0..40)
+                .prop_map(|rows| Step::PutAll(rows.into_iter().collect())),
         ]
     }
 
@@ -251,6 +308,16 @@ mod tests {
                         let row = vec![number.to_le_bytes()[0]; length];
                         let new = bundles.put(&key(at), &row);
                         prop_assert_eq!(new, map.insert(key(at), row).is_none());
+                    }
+                    Step::PutAll(rows) => {
+                        let mut loose = Loose::default();
+                        let mut new = 0;
+                        for (at, length) in rows {
+                            let row = vec![number.to_le_bytes()[0]; length];
+                            loose.add(&key(at), &row);
+                            new += usize::from(map.insert(key(at), row).is_none());
+                        }
+                        prop_assert_eq!(bundles.put_all(&loose), new);
                     }
                     Step::Remove(at) => {
                         let removed = bundles.remove(&key(at));
@@ -272,6 +339,19 @@ mod tests {
                 prop_assert_eq!(bundles.length, length);
             }
         }
+    }
+
+    #[test]
+    fn rows_that_come_together_lie_as_well_as_those_that_came_one_by_one() {
+        let mut loose = Loose::default();
+        (0..10_000).for_each(|number| loose.add(&key(number), &[0; 100]));
+        let mut bundles = Bundles::default();
+        assert_eq!(bundles.put_all(&loose), 10_000);
+        let longest = bundles.bundles.iter().map(|bundle| bundle.len()).max();
+        assert!(longest.unwrap() <= 8 * LENGTH, "{longest:?}");
+        let (count, room) = (bundles.bundles.len(), bundles.bundles.capacity());
+        assert!(bundles.length <= count * LENGTH && room == count);
+        assert!(bundles.length > (count - 1) * LENGTH);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::bundles::Bundles;
+use super::bundles::{Bundles, Loose};
 use super::sources::{read_log, write_log};
 use crate::clock::Timestamp;
 use crate::compact::{Reader, bytes, number, written};
@@ -36,6 +36,16 @@ impl Ledgers {
         }
         let put = |packed: &[u8]| self.0.put(index.as_bytes(), packed);
         written(|out| write(out, index, ledger), put);
+    }
+
+    /// Puts a ledger that holds something among others.
+    pub(super) fn put_among(loose: &mut Loose, index: RecipientIndex, ledger: &RecipientLedger) {
+        let add = |packed: &[u8]| loose.add(index.as_bytes(), packed);
+        written(|out| write(out, index, ledger), add);
+    }
+
+    pub(super) fn put_all(&mut self, loose: &Loose) {
+        self.0.put_all(loose);
     }
 
     pub(super) fn remove(&mut self, index: RecipientIndex) {

@@ -6,6 +6,7 @@
 
 mod bundles;
 mod fallbacks;
+mod first_form;
 mod journal;
 mod ledgers;
 mod names;
@@ -13,7 +14,9 @@ mod packed;
 mod recipients;
 mod record;
 mod replays;
+mod restore;
 mod rows;
+mod second_form;
 mod sends;
 mod shard;
 mod sources;
@@ -22,7 +25,7 @@ mod store;
 
 pub use journal::{Journal, NoJournal};
 pub use names::NamedMessage;
-pub use record::{CorruptRecord, FORMAT, Lane};
+pub use record::{CorruptRecord, FORMAT, Lane, READABLE};
 pub use replays::ReplayEntry;
 pub(crate) use rows::write;
 pub use standby::{Counted, CountedRecipient, Elsewhere};

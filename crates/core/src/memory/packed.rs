@@ -12,14 +12,14 @@ use crate::app::AppId;
 use crate::channel::Channel;
 use crate::clock::Timestamp;
 use crate::compact::{Reader, bytes, number, written};
-use crate::delivery::{Delivery, DeliveryId, DeliveryStatus};
+use crate::delivery::{Delivery, DeliveryId};
 use crate::digest::{CodeDigest, RecipientIndex};
 use crate::id::VerificationId;
 use crate::keys::{KeyId, Sealed};
 use crate::purpose::Purpose;
 use crate::verification::{Fallback, RETENTION, Verification};
 
-use super::record::{STATUSES, position};
+use super::record::{DELIVERY_STATUSES, STATUSES, position};
 
 /// A verification without its handle, which it is found by.
 ///
@@ -59,15 +59,6 @@ fn listed(provider: &str) -> Option<u8> {
     let place = PROVIDERS.iter().position(same)?;
     u8::try_from(place).ok()
 }
-
-const DELIVERY_STATUSES: [DeliveryStatus; 6] = [
-    DeliveryStatus::Unknown,
-    DeliveryStatus::Accepted,
-    DeliveryStatus::Sent,
-    DeliveryStatus::Failed,
-    DeliveryStatus::Delivered,
-    DeliveryStatus::Read,
-];
 
 /// Packs a verification for `take`.
 pub(super) fn write<T>(row: &Verification, take: impl FnOnce(&[u8]) -> T) -> T {

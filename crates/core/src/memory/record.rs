@@ -5,21 +5,21 @@
 
 use super::names::NamedMessage;
 use super::replays::ReplayEntry;
-use crate::app::AppId;
-use crate::channel::Channel;
-use crate::clock::Timestamp;
-use crate::delivery::{Delivery, DeliveryId};
-use crate::digest::{CodeDigest, RecipientIndex, SourceIndex};
-use crate::id::VerificationId;
-use crate::keys::{KeyId, Sealed};
-use crate::ledger::{RecipientLedger, Slot};
+use super::{first_form, second_form};
+use crate::compact::Reader;
+use crate::delivery::DeliveryStatus;
+use crate::digest::{RecipientIndex, SourceIndex};
+use crate::ledger::RecipientLedger;
 use crate::limit::SlidingLog;
-use crate::purpose::Purpose;
 use crate::store::{MessageKey, ReplayKey};
-use crate::verification::{Fallback, Status, Verification};
+use crate::verification::{Status, Verification};
 
-/// The version of this form. A store writes it beside its records and refuses a foreign one.
-pub const FORMAT: u32 = 1;
+/// The version of this form. A store writes it beside its records, and refuses those of a form that
+/// is not in [`READABLE`].
+pub const FORMAT: u32 = 2;
+
+/// The forms that can be read. Records of several may stand in one file.
+pub const READABLE: [u32; 2] = [1, FORMAT];
 
 /// A record that cannot be read: torn, overwritten, or of a foreign version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,12 +39,28 @@ pub(super) enum Change {
     Name(MessageKey, NamedMessage),
 }
 
-const VERIFICATION: u8 = 1;
-const LEDGER: u8 = 2;
-const SOURCE: u8 = 3;
-const REPLAY: u8 = 4;
-const NAME: u8 = 5;
+/// What a row is about, by the number that a file has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    Verification = 1,
+    Ledger,
+    Source,
+    Replay,
+    Name,
+}
 
+const CLASSES: [Class; 5] = [
+    Class::Verification,
+    Class::Ledger,
+    Class::Source,
+    Class::Replay,
+    Class::Name,
+];
+
+/// Beside the class of an image: it is in the second form.
+const SECOND: u8 = 1 << 4;
+
+/// In the order of the numbers that files have for them, as those below.
 pub(super) const STATUSES: [Status; 7] = [
     Status::Pending,
     Status::Approved,
@@ -55,105 +71,126 @@ pub(super) const STATUSES: [Status; 7] = [
     Status::Failed,
 ];
 
+pub(super) const DELIVERY_STATUSES: [DeliveryStatus; 6] = [
+    DeliveryStatus::Unknown,
+    DeliveryStatus::Accepted,
+    DeliveryStatus::Sent,
+    DeliveryStatus::Failed,
+    DeliveryStatus::Delivered,
+    DeliveryStatus::Read,
+];
+
 impl Change {
     pub(super) fn put(out: &mut Vec<u8>, row: &Verification) {
-        framed(out, VERIFICATION, |out| {
-            out.extend(row.id.as_bytes());
-            out.extend(row.recipient.as_bytes());
-            out.push(u8::from(row.addressed));
-            bytes(out, row.app.as_str().as_bytes());
-            bytes(out, row.purpose.as_str().as_bytes());
-            out.push(position(&Channel::ALL, &row.channel));
-            out.push(position(&STATUSES, &row.status));
-            let (key, hash) = row.digest.parts();
-            out.extend(key.to_bytes());
-            out.extend(hash);
-            out.extend(row.attempts_left.to_le_bytes());
-            [row.created_at, row.sent_at, row.expires_at]
-                .iter()
-                .for_each(|at| moment(out, *at));
-            moment(out, row.ended_at.unwrap_or_default());
-            bytes(out, row.details.as_bytes());
-            // Deliveries are few and grow new members: JSON keeps them readable across releases.
-            let deliveries = if row.deliveries.is_empty() {
-                Vec::new()
-            } else {
-                serde_json::to_vec(&row.deliveries).unwrap_or_default()
-            };
-            bytes(out, &deliveries);
-            out.extend(row.outdated.to_le_bytes());
-            out.push(u8::from(row.fallback.is_some()));
-            out.push(row.fallback.map_or(0, |fallback| fallback.next));
-            let due = row.fallback.and_then(|fallback| fallback.due);
-            moment(out, due.unwrap_or_default());
+        framed(out, Class::Verification, |out| {
+            second_form::write_verification(out, row);
         });
     }
 
     pub(super) fn put_ledger(out: &mut Vec<u8>, index: RecipientIndex, row: &RecipientLedger) {
-        framed(out, LEDGER, |out| {
-            out.extend(index.as_bytes());
-            log(out, &row.sends);
-            log(out, &row.failures);
-            out.extend(row.row.to_le_bytes());
-            out.push(u8::from(row.locked));
-            length(out, row.slots.len());
-            for slot in &row.slots {
-                bytes(out, slot.purpose.as_str().as_bytes());
-                out.extend(slot.id.as_bytes());
-                moment(out, slot.sent_at.unwrap_or_default());
-                moment(out, slot.until);
-            }
+        framed(out, Class::Ledger, |out| {
+            second_form::write_ledger(out, index, row);
         });
     }
 
     pub(super) fn put_source(out: &mut Vec<u8>, index: SourceIndex, row: &SlidingLog) {
-        framed(out, SOURCE, |out| {
-            out.extend(index.as_bytes());
-            log(out, row);
+        framed(out, Class::Source, |out| {
+            second_form::write_source(out, index, row);
         });
     }
 
     pub(super) fn put_name(out: &mut Vec<u8>, key: MessageKey, row: &NamedMessage) {
-        framed(out, NAME, |out| {
-            out.extend(key.0);
-            out.extend(row.verification.as_bytes());
-            out.extend(row.delivery.0.as_bytes());
-            moment(out, row.until);
+        framed(out, Class::Name, |out| {
+            second_form::write_name(out, key, row);
         });
     }
 
     pub(super) fn put_replay(out: &mut Vec<u8>, key: ReplayKey, row: &ReplayEntry) {
-        framed(out, REPLAY, |out| {
-            out.extend(key.0);
-            out.extend(row.fingerprint);
-            moment(out, row.until);
-            out.push(u8::from(row.answer.is_some()));
-            bytes(
-                out,
-                row.answer.as_ref().map_or(&[], |answer| answer.as_bytes()),
-            );
+        framed(out, Class::Replay, |out| {
+            second_form::write_replay(out, key, row);
         });
     }
 }
 
-/// The changes of one lane in a record, in order. Every row belongs to one lane, so that lanes can
-/// be read side by side.
+/// One image in a record: `kind (1) · length (4) · key (16) · row`.
+#[derive(Clone, Copy)]
+pub(super) struct Image<'a> {
+    class: Class,
+    is_first_form: bool,
+    key: [u8; 16],
+    /// The key, too.
+    body: &'a [u8],
+    /// Where in the record that begins.
+    at: usize,
+}
+
+impl Image<'_> {
+    /// What tells the row from all others. Rows of one recipient are neighbours in this order.
+    pub(super) const fn row(&self) -> (Class, [u8; 16]) {
+        (self.class, self.key)
+    }
+
+    pub(super) fn open(&self) -> Result<Change, CorruptRecord> {
+        if self.is_first_form {
+            return first_form::read(self.class, self.body).map_err(|corrupt| CorruptRecord {
+                at: self.at + corrupt.at,
+            });
+        }
+        let mut reader = Reader(self.body);
+        let change = second_form::read(self.class, &mut reader);
+        change.filter(|_| reader.0.is_empty()).ok_or(CorruptRecord {
+            at: self.at + self.body.len() - reader.0.len(),
+        })
+    }
+}
+
+/// The images of one lane in a record, in order, and nothing behind one that cannot be read. Every
+/// row belongs to one lane, so that lanes can be read side by side.
+pub(super) fn images(
+    record: &[u8],
+    lane: Lane,
+) -> impl Iterator<Item = Result<Image<'_>, CorruptRecord>> {
+    let mut rest = record;
+    let next = move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let at = record.len() - rest.len();
+        let image = image(&mut rest, at);
+        if image.is_none() {
+            rest = &[];
+        }
+        Some(image.ok_or(CorruptRecord { at }))
+    };
+    std::iter::from_fn(next)
+        .filter(move |image| image.as_ref().map_or(true, |image| lane.has(image.key[0])))
+}
+
+/// The first image of `rest`, which begins at `at` of its record.
+fn image<'a>(rest: &mut &'a [u8], at: usize) -> Option<Image<'a>> {
+    let (&[kind, a, b, c, d], behind) = rest.split_first_chunk()?;
+    let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?;
+    let (body, behind) = behind.split_at_checked(length)?;
+    let class = kind & (SECOND - 1);
+    let is_known = kind & !(2 * SECOND - 1) == 0;
+    let class = CLASSES.into_iter().find(|known| *known as u8 == class)?;
+    *rest = behind;
+    is_known.then_some(Image {
+        class,
+        is_first_form: kind & SECOND == 0,
+        key: *body.first_chunk()?,
+        body,
+        at: at + 5,
+    })
+}
+
+/// The changes of one lane in a record, in order, and nothing behind one that cannot be read.
 pub(super) fn changes(
     record: &[u8],
     lane: Lane,
 ) -> impl Iterator<Item = Result<Change, CorruptRecord>> {
-    let mut reader = Reader { record, at: 0 };
-    let next = move || loop {
-        if reader.at >= record.len() {
-            return None;
-        }
-        match reader.skip_foreign(lane) {
-            Ok(true) => {}
-            Ok(false) => return Some(reader.change()),
-            Err(corrupt) => return Some(Err(corrupt)),
-        }
-    };
-    std::iter::from_fn(next).scan(false, |failed, change| {
+    let all = images(record, lane).map(|image| image?.open());
+    all.scan(false, |failed, change| {
         let stop = *failed;
         *failed = change.is_err();
         (!stop).then_some(change)
@@ -178,8 +215,8 @@ impl Lane {
     }
 }
 
-fn framed(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
-    out.push(kind);
+fn framed(out: &mut Vec<u8>, class: Class, body: impl FnOnce(&mut Vec<u8>)) {
+    out.push(class as u8 | SECOND);
     let start = out.len();
     out.extend([0; 4]);
     body(out);
@@ -194,226 +231,17 @@ pub(super) fn position<T: PartialEq>(all: &[T], one: &T) -> u8 {
         .unwrap_or(0)
 }
 
-fn length(out: &mut Vec<u8>, len: usize) {
-    out.extend(u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
-}
-
-fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    length(out, bytes.len());
-    out.extend(bytes);
-}
-
-fn moment(out: &mut Vec<u8>, at: Timestamp) {
-    out.extend(at.as_millis().to_le_bytes());
-}
-
-fn log(out: &mut Vec<u8>, log: &SlidingLog) {
-    length(out, log.moments().len());
-    log.moments().iter().for_each(|at| moment(out, *at));
-}
-
-struct Reader<'a> {
-    record: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn corrupt<T>(&self) -> Result<T, CorruptRecord> {
-        Err(CorruptRecord { at: self.at })
-    }
-
-    fn take(&mut self, len: usize) -> Result<&'a [u8], CorruptRecord> {
-        let end = self
-            .at
-            .checked_add(len)
-            .filter(|end| *end <= self.record.len());
-        let Some(end) = end else {
-            return self.corrupt();
-        };
-        let taken = &self.record[self.at..end];
-        self.at = end;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], CorruptRecord> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
-        Ok(array)
-    }
-
-    fn u8(&mut self) -> Result<u8, CorruptRecord> {
-        Ok(self.array::<1>()?[0])
-    }
-
-    fn u32(&mut self) -> Result<u32, CorruptRecord> {
-        Ok(u32::from_le_bytes(self.array()?))
-    }
-
-    fn bool(&mut self) -> Result<bool, CorruptRecord> {
-        match self.u8()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => self.corrupt(),
-        }
-    }
-
-    fn moment(&mut self) -> Result<Timestamp, CorruptRecord> {
-        Ok(Timestamp::from_millis(u64::from_le_bytes(self.array()?)))
-    }
-
-    /// A moment whose zero stands for none.
-    fn maybe_moment(&mut self) -> Result<Option<Timestamp>, CorruptRecord> {
-        Ok(Some(self.moment()?).filter(|at| *at != Timestamp::default()))
-    }
-
-    fn bytes(&mut self) -> Result<&'a [u8], CorruptRecord> {
-        let len = self.u32()?;
-        self.take(usize::try_from(len).unwrap_or(usize::MAX))
-    }
-
-    fn text(&mut self) -> Result<&'a str, CorruptRecord> {
-        let at = self.at;
-        std::str::from_utf8(self.bytes()?).map_err(|_| CorruptRecord { at })
-    }
-
-    fn one_of<T: Copy>(&mut self, all: &[T]) -> Result<T, CorruptRecord> {
-        let index = usize::from(self.u8()?);
-        all.get(index).copied().map_or_else(|| self.corrupt(), Ok)
-    }
-
-    fn log(&mut self) -> Result<SlidingLog, CorruptRecord> {
-        let len = self.u32()?;
-        let moments = (0..len).map(|_| self.moment()).collect::<Result<_, _>>()?;
-        Ok(SlidingLog::from_moments(moments))
-    }
-
-    fn purpose(&mut self) -> Result<Purpose, CorruptRecord> {
-        let at = self.at;
-        Purpose::parse(self.text()?).map_err(|_| CorruptRecord { at })
-    }
-
-    /// Steps over the next change if another lane has it; whether it did. Every change begins
-    /// with the key of its row.
-    fn skip_foreign(&mut self, lane: Lane) -> Result<bool, CorruptRecord> {
-        let start = self.at;
-        self.u8()?;
-        let size = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
-        let body = self.take(size)?;
-        if body.first().is_some_and(|key| !lane.has(*key)) {
-            return Ok(true);
-        }
-        self.at = start;
-        Ok(false)
-    }
-
-    fn change(&mut self) -> Result<Change, CorruptRecord> {
-        let kind = self.u8()?;
-        let size = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
-        let end = self.at.saturating_add(size);
-        let change = match kind {
-            VERIFICATION => Change::Verification(Box::new(self.verification(end)?)),
-            LEDGER => Change::Ledger(RecipientIndex::from_bytes(self.array()?), self.ledger()?),
-            SOURCE => Change::Source(SourceIndex::from_bytes(self.array()?), self.log()?),
-            REPLAY => Change::Replay(ReplayKey(self.array()?), self.replay()?),
-            NAME => Change::Name(MessageKey(self.array()?), self.name()?),
-            _ => return self.corrupt(),
-        };
-        if self.at == end {
-            Ok(change)
-        } else {
-            self.corrupt()
-        }
-    }
-
-    fn verification(&mut self, end: usize) -> Result<Verification, CorruptRecord> {
-        let mut row = Verification {
-            id: VerificationId::from_bytes(self.array()?),
-            recipient: RecipientIndex::from_bytes(self.array()?),
-            addressed: self.bool()?,
-            app: AppId::parse(self.text()?).or_else(|_| self.corrupt())?,
-            purpose: self.purpose()?,
-            channel: self.one_of(&Channel::ALL)?,
-            status: self.one_of(&STATUSES)?,
-            digest: CodeDigest::from_parts(KeyId::from_bytes(self.array()?), self.array()?),
-            attempts_left: self.u32()?,
-            created_at: self.moment()?,
-            sent_at: self.moment()?,
-            expires_at: self.moment()?,
-            ended_at: self.maybe_moment()?,
-            details: Sealed::from_bytes(self.bytes()?),
-            deliveries: self.deliveries()?,
-            outdated: 0,
-            fallback: None,
-        };
-        // Rows from before there were fallbacks end here.
-        if self.at < end {
-            row.outdated = u16::from_le_bytes(self.array()?);
-            row.fallback = self.fallback()?;
-        }
-        Ok(row)
-    }
-
-    fn fallback(&mut self) -> Result<Option<Fallback>, CorruptRecord> {
-        let planned = self.bool()?;
-        let next = self.u8()?;
-        let due = self.maybe_moment()?;
-        Ok(planned.then_some(Fallback { next, due }))
-    }
-
-    fn name(&mut self) -> Result<NamedMessage, CorruptRecord> {
-        Ok(NamedMessage {
-            verification: VerificationId::from_bytes(self.array()?),
-            delivery: DeliveryId(uuid::Uuid::from_bytes(self.array()?)),
-            until: self.moment()?,
-        })
-    }
-
-    fn deliveries(&mut self) -> Result<Vec<Delivery>, CorruptRecord> {
-        match self.bytes()? {
-            [] => Ok(Vec::new()),
-            json => serde_json::from_slice(json).or_else(|_| self.corrupt()),
-        }
-    }
-
-    fn ledger(&mut self) -> Result<RecipientLedger, CorruptRecord> {
-        Ok(RecipientLedger {
-            sends: self.log()?,
-            failures: self.log()?,
-            row: self.u32()?,
-            locked: self.bool()?,
-            slots: (0..self.u32()?)
-                .map(|_| {
-                    Ok(Slot {
-                        purpose: self.purpose()?,
-                        id: VerificationId::from_bytes(self.array()?),
-                        sent_at: self.maybe_moment()?,
-                        until: self.moment()?,
-                    })
-                })
-                .collect::<Result<_, _>>()?,
-        })
-    }
-
-    fn replay(&mut self) -> Result<ReplayEntry, CorruptRecord> {
-        let fingerprint = self.array()?;
-        let until = self.moment()?;
-        let answered = self.bool()?;
-        let answer = Sealed::from_bytes(self.bytes()?);
-        Ok(ReplayEntry {
-            fingerprint,
-            answer: answered.then_some(answer),
-            until,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::delivery::DeliveryId;
     use crate::fakes;
+    use crate::keys::Sealed;
     use crate::ledger::Memory;
+    use crate::verification::Fallback;
 
     fn image() -> (Vec<u8>, Vec<Change>) {
         let at = Timestamp::from_millis(1_700_000_000_000);
@@ -469,6 +297,13 @@ mod tests {
     }
 
     #[test]
+    fn the_form_of_files_stays_as_it_is() {
+        let written: String = image().0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected: String = include_str!("second_form.hex").split_whitespace().collect();
+        assert_eq!(written, expected, "raise the form, and read this one still");
+    }
+
+    #[test]
     fn every_row_is_in_exactly_one_lane() {
         let (record, mut expected) = image();
         for number in 0..3 {
@@ -494,5 +329,24 @@ mod tests {
             expected.len(),
             "only a cut between two changes reads without an error"
         );
+    }
+
+    #[test]
+    fn nothing_of_a_kind_that_is_not_known_is_read() {
+        let (record, _) = image();
+        for kind in [0, 6, SECOND, SECOND + 6, 2 * SECOND + 1, 255] {
+            let changed = [&[kind], &record[1..]].concat();
+            let read: Result<Vec<_>, _> = changes(&changed, Lane::ALL).collect();
+            assert_eq!(read, Err(CorruptRecord { at: 0 }), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_row_that_goes_on_behind_its_end_is_refused() {
+        let (mut record, _) = image();
+        let length = record[1] + 1;
+        record[1] = length;
+        let read: Result<Vec<_>, _> = changes(&record, Lane::ALL).collect();
+        assert!(read.is_err());
     }
 }

@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::id::VerificationId;
 use crate::verification::Verification;
 
-use super::bundles::Bundles;
+use super::bundles::{Bundles, Loose};
 use super::ledgers::Ledgers;
 use super::packed::{self, Packed};
 
@@ -32,6 +32,11 @@ impl Rows {
     pub(super) fn put(&mut self, verification: &Verification) -> bool {
         let id = verification.id.as_bytes();
         packed::write(verification, |packed| self.0.put(id, packed))
+    }
+
+    /// Puts verifications that were packed; how many are new.
+    pub(super) fn put_all(&mut self, loose: &Loose) -> usize {
+        self.0.put_all(loose)
     }
 
     pub(super) fn has(&self, id: VerificationId) -> bool {

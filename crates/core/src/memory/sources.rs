@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::bundles::Bundles;
+use super::bundles::{Bundles, Loose};
 use crate::clock::Timestamp;
 use crate::compact::{Reader, number, written};
 use crate::digest::SourceIndex;
@@ -55,6 +55,21 @@ impl Sources {
         }
     }
 
+    /// Puts a log among others where it is short, and else in its place.
+    pub(super) fn put_among(&mut self, loose: &mut Loose, index: SourceIndex, log: SlidingLog) {
+        if log.is_empty() || log.moments().len() > FEW {
+            self.put(index, log);
+            return;
+        }
+        self.busy.remove(&index);
+        let add = |packed: &[u8]| loose.add(index.as_bytes(), packed);
+        written(|out| write_log(out, &log), add);
+    }
+
+    pub(super) fn put_all(&mut self, loose: &Loose) {
+        self.quiet.put_all(loose);
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = (SourceIndex, Cow<'_, SlidingLog>)> {
         let quiet = self.quiet.all();
         let quiet =
@@ -79,7 +94,8 @@ fn unpack(packed: &[u8]) -> SlidingLog {
     read_log(&mut Reader(packed)).expect("what was packed is read back")
 }
 
-/// How many moments, the first, and how much later each of the others is.
+/// How many moments, the first, and how much later each of the others is. Files have logs in this form, too,
+/// so that it stays.
 pub(super) fn write_log(out: &mut Vec<u8>, log: &SlidingLog) {
     number(out, log.moments().len() as u64);
     let mut before = 0;

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::fallbacks::Fallbacks;
 use super::journal::{Journal, NoJournal};
 use super::names::Names;
-use super::record::{Change, CorruptRecord, Lane, changes};
+use super::record::Change;
 use super::replays::Replays;
 use super::shard::Shard;
 use super::sources::Sources;
@@ -82,60 +82,6 @@ impl<J: Journal> MemoryStore<J> {
     /// Whether no verification is held.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Puts back what a journal kept: the changes of one record, in the order in which they were
-    /// appended. What has expired by `now` is left out. Applying a record twice is harmless.
-    ///
-    /// # Errors
-    /// When the record cannot be read; none of its changes is applied then.
-    pub fn restore(&self, record: &[u8], now: Timestamp) -> Result<(), CorruptRecord> {
-        self.restore_lane(record, Lane::ALL, now)
-    }
-
-    /// [`Self::restore`] for the rows of one lane. Several threads may each put back a lane of
-    /// the same records, as long as each goes through the records in order.
-    ///
-    /// # Errors
-    /// When the record cannot be read; other lanes may have applied theirs then.
-    pub fn restore_lane(
-        &self,
-        record: &[u8],
-        lane: Lane,
-        now: Timestamp,
-    ) -> Result<(), CorruptRecord> {
-        let changes: Vec<Change> = changes(record, lane).collect::<Result<_, _>>()?;
-        for change in changes {
-            match change {
-                Change::Verification(verification) => {
-                    let mut shard = self.shard(verification.id.tag());
-                    if verification.is_forgettable(now) {
-                        if shard.verifications.remove(verification.id) {
-                            self.live.fetch_sub(1, Ordering::Relaxed);
-                        }
-                    } else {
-                        self.fallbacks.expect(&verification);
-                        if shard.verifications.put(&verification) {
-                            self.live.fetch_add(1, Ordering::Relaxed);
-                        }
-                    }
-                }
-                Change::Ledger(index, ledger) => {
-                    let mut shard = self.shard(index.tag());
-                    if ledger.is_idle(self.horizon(), now) {
-                        shard.ledgers.remove(index);
-                    } else {
-                        shard.ledgers.put(index, &ledger);
-                    }
-                }
-                Change::Source(index, log) => {
-                    self.source(index).put(index, log);
-                }
-                Change::Replay(key, entry) => self.replays.restore(key, entry, now),
-                Change::Name(key, named) => self.names.restore(key, named, now),
-            }
-        }
-        Ok(())
     }
 
     /// Appends the whole state of one of [`SHARDS`] parts to `out`, in the form of a record, and

@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 use watchword_core::keys::{KeyId, KeyRing};
-use watchword_core::memory::FORMAT;
+use watchword_core::memory::{FORMAT, READABLE};
 
 use super::file::DatabaseFile;
 use crate::error::OpenError;
@@ -16,11 +16,13 @@ const INDEX: &str = "index_key_id";
 pub(super) fn check_form(file: &DatabaseFile, connection: &Connection) -> Result<(), OpenError> {
     let found = get(connection, FORM).map_err(|source| file.refused(source))?;
     match found {
-        Some(found) if found != FORMAT.to_string() => Err(OpenError::ForeignForm {
-            file: file.path().to_owned(),
-            found,
-            known: FORMAT,
-        }),
+        Some(found) if READABLE.iter().all(|known| found != known.to_string()) => {
+            Err(OpenError::ForeignForm {
+                file: file.path().to_owned(),
+                found,
+                known: FORMAT,
+            })
+        }
         _ => Ok(()),
     }
 }

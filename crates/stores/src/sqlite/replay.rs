@@ -18,10 +18,11 @@ use super::snapshot::{Head, chunk_crc};
 use super::writer::group_crc;
 use crate::error::OpenError;
 
-/// So many bytes travel from the reading thread to the others at a time.
-const BATCH: usize = 256 << 10;
+/// So many bytes travel from the reading thread to the others at a time. Of a row that changed several
+/// times meanwhile, only the newest image is put back.
+const BATCH: usize = 4 << 20;
 /// So many batches wait for each of them.
-const WAITING: usize = 4;
+const WAITING: usize = 1;
 
 /// Where a file stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,12 @@ pub(super) struct Replayed {
 struct Record {
     row: i64,
     body: Vec<u8>,
+}
+
+impl AsRef<[u8]> for Record {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
 }
 
 type Batch = Arc<Vec<Record>>;
@@ -118,11 +125,8 @@ fn put_back(
     batches: &Receiver<Batch>,
 ) -> Result<(), (i64, String)> {
     for batch in batches {
-        for record in batch.iter() {
-            store
-                .restore_lane(&record.body, lane, now)
-                .map_err(|corrupt| (record.row, corrupt.to_string()))?;
-        }
+        let put_back = store.restore_all(&batch, lane, now);
+        put_back.map_err(|(place, corrupt)| (batch[place].row, corrupt.to_string()))?;
     }
     Ok(())
 }
