@@ -117,17 +117,17 @@ impl Call {
         self.pack(&six(number))
     }
 
-    fn spanning(self, span: Duration) -> Self {
+    /// Packs six bytes: a span in milliseconds.
+    pub(super) fn spanning(self, span: Duration) -> Self {
         self.six(millis(span))
     }
 
     /// Packs quotas: how many, and of each how many entries in how long.
-    pub(super) fn quotas(self, quotas: &[Quota]) -> Self {
-        let counted = self.byte(u8::try_from(quotas.len()).unwrap_or(u8::MAX));
-        let all = quotas.iter().take(usize::from(u8::MAX));
-        all.fold(counted, |call, quota| {
-            call.four(quota.max).spanning(quota.window)
-        })
+    pub(super) fn quotas(mut self, quotas: &[Quota]) -> Self {
+        if let Some(first) = self.arguments.first_mut() {
+            pack_quotas(first, quotas);
+        }
+        self
     }
 
     /// Packs the failures that a recipient bears, in as many bytes where there is none.
@@ -138,9 +138,12 @@ impl Call {
         }
     }
 
-    /// Packs how much a charge of a source remembers, and its quotas.
-    pub(super) fn charge(self, horizon: Duration, quotas: &[Quota]) -> Self {
-        self.spanning(horizon).quotas(quotas)
+    /// Adds the quotas of a source as an argument, the last.
+    pub(super) fn source_quotas(mut self, quotas: &[Quota]) -> Self {
+        let mut packed = Vec::with_capacity(1 + 10 * quotas.len());
+        pack_quotas(&mut packed, quotas);
+        self.arguments.push(packed);
+        self
     }
 
     /// Packs whether a send meets a quota that admits nothing at all.
@@ -160,6 +163,15 @@ impl Call {
             .spanning(terms.memory(ttl).slot)
             .budget(terms.failures)
             .quotas(&terms.recipient)
+    }
+}
+
+fn pack_quotas(packed: &mut Vec<u8>, quotas: &[Quota]) {
+    let count = u8::try_from(quotas.len()).unwrap_or(u8::MAX);
+    packed.push(count);
+    for quota in quotas.iter().take(usize::from(count)) {
+        packed.extend_from_slice(&quota.max.to_be_bytes());
+        packed.extend_from_slice(&six(millis(quota.window)));
     }
 }
 

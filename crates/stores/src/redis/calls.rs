@@ -46,34 +46,70 @@ impl Calls {
         call.rest_of(recipient.as_bytes())
     }
 
+    /// The charge of a source, alone.
     pub(super) fn charge(&self, charge: &SourceCharge, terms: &SendTerms, now: Timestamp) -> Call {
-        let call = self.packed(&script::CHARGE, self.names.source(charge.index), now);
-        call.charge(terms.horizon(), &charge.quotas)
+        self.packed(&script::CHARGE, self.names.source(charge.index), now)
+            .spanning(terms.horizon())
+            .source_quotas(&charge.quotas)
     }
 
-    pub(super) fn start(&self, step: &StartStep, now: Timestamp) -> Call {
+    /// What else a call needs that charges `payer`.
+    fn paid_by(&self, payer: Option<&SourceCharge>, call: Call) -> Call {
+        match payer {
+            Some(charge) => call
+                .key(self.names.source(charge.index))
+                .source_quotas(&charge.quotas),
+            None => call,
+        }
+    }
+
+    /// A start, which also charges `payer`. Where there is one, one server keeps everything.
+    pub(super) fn start(
+        &self,
+        step: &StartStep,
+        payer: Option<&SourceCharge>,
+        now: Timestamp,
+    ) -> Call {
+        let script = match payer {
+            Some(_) => &script::START_PAID,
+            None => &script::START,
+        };
         let terms = &step.terms;
         let sent = code(step.channel, &step.digest, &step.details);
         let mut body = body(&step.purpose, &step.app, &sent);
         body.extend(short_digest(step, &body[..=body.len() - sent.len()]));
-        self.of_recipient(&script::START, step.recipient, now)
+        let call = self
+            .of_recipient(script, step.recipient, now)
             .key(self.names.failures(step.recipient))
             .rest_of(step.id.as_bytes())
             .byte(terms.failures.is_some().into())
             .byte((step.when_pending == WhenPending::Refuse).into())
             .barred(&terms.recipient, terms.failures)
             .terms(step.max_attempts, terms, step.ttl)
-            .text(body)
+            .text(body);
+        self.paid_by(payer, call)
     }
 
-    pub(super) fn resend(&self, step: &ResendStep, now: Timestamp) -> Call {
+    /// A resend, which also charges `payer`. Where there is one, one server keeps everything.
+    pub(super) fn resend(
+        &self,
+        step: &ResendStep,
+        payer: Option<&SourceCharge>,
+        now: Timestamp,
+    ) -> Call {
+        let script = match payer {
+            Some(_) => &script::RESEND_PAID,
+            None => &script::RESEND,
+        };
         let terms = &step.terms;
-        self.of_verification(&script::RESEND, step.id, now)
+        let call = self
+            .of_verification(script, step.id, now)
             .barred(&terms.recipient, terms.failures)
             .terms(step.max_attempts, terms, step.ttl)
             .text(code(step.channel, &step.digest, &step.details))
             .text(step.candidate.at_place(prefix_of(step.id)))
-            .text(app_name(&step.app))
+            .text(app_name(&step.app));
+        self.paid_by(payer, call)
     }
 
     /// A check. Where the server told before what the digest binds, the digests for that come along.

@@ -1,8 +1,8 @@
 //! Redis and Valkey: one server, one that Sentinels watch, or a cluster.
 //!
 //! Several nodes share one truth here. Every step is a script ([`script`]) and so atomic, touches
-//! one slot, and takes one round trip; the limits of a source are charged in a step of their own,
-//! first. Every key has a time to live. What it holds counts by the clock of the server, never by
+//! one slot, and takes one round trip. In a cluster, the limits of a source are charged in a step of
+//! their own, first. Every key has a time to live. What it holds counts by the clock of the server, never by
 //! whether it is still there.
 
 mod api_keys;
@@ -150,12 +150,7 @@ mod bare {
     use crate::bare::Flow;
 
     pub(crate) fn bare_scripts() -> Vec<&'static str> {
-        let all = [
-            &script::CHARGE,
-            &script::START,
-            &script::NOTE,
-            &script::CHECK,
-        ];
+        let all = [&script::START_PAID, &script::NOTE, &script::CHECK];
         all.iter().map(|script| script.text).collect()
     }
 
@@ -163,18 +158,16 @@ mod bare {
         let (start, time) = (&flow.start, Time::Server);
         let names = Names::new("ww");
         let calls = Calls { names, time };
-        let charge = start.terms.source.as_ref();
-        let charge = charge.map(|charge| calls.charge(charge, &start.terms, now));
-        let rest = [
-            calls.start(start, now),
+        let all = [
+            calls.start(start, start.terms.source.as_ref(), now),
             calls.note(start.id, &flow.note, now),
             calls.check(&flow.check, None, now),
         ];
-        let all = charge.into_iter().chain(rest);
         let wire = |script: &Script, keys: &[Vec<u8>], arguments: &[Vec<u8>]| {
             script.command(false, keys, arguments).get_packed_command()
         };
-        all.map(|call| wire(call.script, &call.keys, &call.arguments))
+        all.iter()
+            .map(|call| wire(call.script, &call.keys, &call.arguments))
             .collect()
     }
 }

@@ -77,7 +77,15 @@ macro_rules! scripts {
 
 scripts! {
     START = true: "clock" "log" "place" "by_recipient" "start" "lock" "refuses" "make" "keep" "started";
+    /// With the charge of its source, where one server keeps both.
+    START_PAID = true:
+        "clock" "log" "source_refuses" "place" "by_recipient" "start" "lock" "refuses" "make" "keep" "source_pays"
+        "started_paid";
     RESEND = true: "clock" "log" "place" "by_id" "known" "resend" "lock" "refuses" "renew" "keep" "renewed";
+    /// With the charge of its source, where one server keeps both.
+    RESEND_PAID = true:
+        "clock" "log" "source_refuses" "place" "by_id" "known" "resend" "lock" "refuses" "renew" "keep" "source_pays"
+        "renewed_paid";
     CHECK = true: "clock" "log" "place" "by_id" "known" "failures" "check" "lock" "compare" "told";
     CHECK_NEWEST = true:
         "clock" "log" "place" "by_recipient" "known" "failures" "check" "lock" "compare" "told";
@@ -89,7 +97,7 @@ scripts! {
     NOTE = true: "clock" "place" "by_id" "note";
     FALL_BACK = true: "clock" "place" "by_id" "fall_back" "told";
     UNLOCK = true: "clock" "failures" "unlock";
-    CHARGE = true: "clock" "log" "charge";
+    CHARGE = true: "clock" "log" "charge" "source_refuses" "source_pays" "charged";
     GIVE_BACK = true: "clock" "give_back";
     CLAIM = true: "arguments" "claim";
     FINISH = true: "arguments" "finish";

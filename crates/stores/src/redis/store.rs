@@ -8,8 +8,8 @@ use redis::Value;
 use watchword_core::{
     AppId, CancelOutcome, Charged, CheckOutcome, CheckStep, Clock, DeliveryId, Locked, MessageKey,
     Note, Purpose, RecipientIndex, Refusal, Remembered, ResendOutcome, ResendStep, SendTerms,
-    SourceIndex, Standing, StartOutcome, StartStep, Store, StoreError, Timestamp, Turn,
-    Verification, VerificationId, Withdrawal,
+    SourceCharge, SourceIndex, Standing, StartOutcome, StartStep, Store, StoreError, Timestamp,
+    Turn, Verification, VerificationId, Withdrawal,
 };
 
 use super::bound::Bound;
@@ -22,9 +22,11 @@ use super::servers::{Servers, Unreadable};
 
 /// Keeps verifications, counters and idempotency keys in Redis or Valkey.
 ///
-/// A step is a script, and so atomic; what it touches is in one slot. The source is charged in a
-/// step of its own, first, and given back when the recipient's part is refused: in the moment
-/// between, another send of the same source may be refused that would have been admitted.
+/// A step is a script, and so atomic; what it touches is in one slot. Where one server keeps
+/// everything, a send charges its source in the same step. In a cluster that is in another slot:
+/// there it is charged in a step of its own, first, and given back when the recipient's part is
+/// refused. In the moment between, another send of the same source may be refused that would have
+/// been admitted.
 pub struct RedisStore {
     pub(super) servers: Arc<Servers>,
     pub(super) calls: Calls,
@@ -36,6 +38,25 @@ pub struct RedisStore {
 struct Paid {
     at: Option<Timestamp>,
     standing: Option<Standing>,
+}
+
+impl Paid {
+    fn read(told: &mut Told<'_>, charge: &SourceCharge) -> Option<Self> {
+        let at = told.moment()?;
+        let (place, remaining, until_more) = (told.byte()?, told.four()?, told.millis()?);
+        let standing = match place.checked_sub(1) {
+            None => None,
+            Some(place) => Some(Standing {
+                quota: *charge.quotas.get(usize::from(place))?,
+                remaining,
+                until_more: Duration::from_millis(until_more),
+            }),
+        };
+        Some(Self {
+            at: Some(at),
+            standing,
+        })
+    }
 }
 
 impl RedisStore {
@@ -52,36 +73,30 @@ impl RedisStore {
         }
     }
 
-    /// Charges the source, where somebody counts it. A refusal costs nothing.
+    /// The source that pays in the step of the recipient.
+    fn payer<'a>(&self, terms: &'a SendTerms) -> Option<&'a SourceCharge> {
+        let together = self.servers.topology.is_one_server();
+        terms.source.as_ref().filter(|_| together)
+    }
+
+    /// Charges the source in a step of its own, where somebody counts it and it does not pay in the
+    /// step of the recipient. A refusal costs nothing.
     async fn charge(
         &self,
         terms: &SendTerms,
         now: Timestamp,
     ) -> Result<Result<Paid, Refusal>, StoreError> {
-        let Some(charge) = &terms.source else {
+        let (None, Some(charge)) = (self.payer(terms), &terms.source) else {
             return Ok(Ok(Paid::default()));
         };
         let call = self.calls.charge(charge, terms, now);
         let answer = self.servers.call(&call).await?;
         let read = || {
             let mut told = Told::of(&answer)?;
-            if told.verdict != "charged" {
-                return refusal(told).map(Err);
+            match told.verdict {
+                "charged" => Paid::read(&mut told, charge).map(Ok),
+                _ => refusal(told).map(Err),
             }
-            let at = told.moment()?;
-            let (place, remaining, until_more) = (told.byte()?, told.four()?, told.millis()?);
-            let standing = match place.checked_sub(1) {
-                None => None,
-                Some(place) => Some(Standing {
-                    quota: *charge.quotas.get(usize::from(place))?,
-                    remaining,
-                    until_more: Duration::from_millis(until_more),
-                }),
-            };
-            Some(Ok(Paid {
-                at: Some(at),
-                standing,
-            }))
         };
         read().ok_or_else(Unreadable::error)
     }
@@ -125,11 +140,12 @@ impl RedisStore {
             Ok(paid) => paid,
             Err(refused) => return Ok(StartOutcome::Refused(refused)),
         };
-        let call = self.calls.start(&step, now);
+        let payer = self.payer(&step.terms);
+        let call = self.calls.start(&step, payer, now);
         let answer = self.after(paid, &call).await?;
         let mut told = Told::of(&answer).ok_or_else(Unreadable::error)?;
         if told.verdict == "started" {
-            let charged = charged(&mut told, paid).ok_or_else(Unreadable::error)?;
+            let charged = charged(&mut told, paid, payer).ok_or_else(Unreadable::error)?;
             return Ok(StartOutcome::Started(charged));
         }
         let refused = refusal(told).ok_or_else(Unreadable::error)?;
@@ -146,12 +162,13 @@ impl RedisStore {
             Ok(paid) => paid,
             Err(refused) => return Ok(ResendOutcome::Refused(refused)),
         };
-        let call = self.calls.resend(&step, now);
+        let payer = self.payer(&step.terms);
+        let call = self.calls.resend(&step, payer, now);
         let answer = self.after(paid, &call).await?;
         let mut told = Told::of(&answer).ok_or_else(Unreadable::error)?;
         let outcome = match told.verdict {
             "renewed" => {
-                let charged = charged(&mut told, paid);
+                let charged = charged(&mut told, paid, payer);
                 let read = charged.zip(told.verification(prefix_of(step.id)));
                 let (charged, row) = read.ok_or_else(Unreadable::error)?;
                 return Ok(ResendOutcome::Renewed(charged, Box::new(row)));
@@ -228,10 +245,15 @@ fn refusal(mut told: Told<'_>) -> Option<Refusal> {
     })
 }
 
-fn charged(told: &mut Told<'_>, paid: Paid) -> Option<Charged> {
+fn charged(told: &mut Told<'_>, paid: Paid, payer: Option<&SourceCharge>) -> Option<Charged> {
+    let (made_at, at) = (told.moment()?, told.moment()?);
+    let paid = match payer {
+        Some(charge) => Paid::read(told, charge)?,
+        None => paid,
+    };
     Some(Charged {
-        made_at: told.moment()?,
-        at: told.moment()?,
+        made_at,
+        at,
         source_at: paid.at,
         source_standing: paid.standing,
     })

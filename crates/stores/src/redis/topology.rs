@@ -81,6 +81,11 @@ impl Topology {
         Ok(Self { manner, kind })
     }
 
+    /// Whether all keys are on one server, so that a script may have any of them.
+    pub(super) const fn is_one_server(&self) -> bool {
+        !matches!(self.kind, Kind::Cluster(_))
+    }
+
     /// The server that keeps this key, as far as we know.
     pub(super) async fn server_of(&self, key: &[u8]) -> Result<Shared, RedisError> {
         match &self.kind {

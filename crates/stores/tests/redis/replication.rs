@@ -8,7 +8,7 @@ use watchword_stores::RedisTime;
 
 use super::fixture::{HANGS, open};
 use super::node::{Node, WRONG};
-use super::servers::{RedisServer, is_there, until};
+use super::servers::{Answer, RedisServer, is_there, until};
 
 fn replica_of(master: &RedisServer) -> RedisServer {
     let port = master.port.to_string();
@@ -24,6 +24,12 @@ fn replica_of(master: &RedisServer) -> RedisServer {
         let info = raw.ask(&["INFO", "replication"]).text();
         info.contains("master_link_status:up")
     });
+    // The replica says so before the master counts what it confirms.
+    let mut raw = master.connect();
+    until("the master hears of it", || {
+        raw.ask(&["SET", "heard", "", "PX", "1000"]);
+        raw.ask(&["WAIT", "1", "100"]) == Answer::Number(1)
+    });
     replica
 }
 
@@ -34,7 +40,7 @@ async fn a_step_that_too_few_replicas_confirm_is_an_error_that_stays_paid() {
     }
     let master = RedisServer::start(&[]);
     let replica = replica_of(&master);
-    let url = master.url("?wait_replicas=1&wait_timeout=300");
+    let url = master.url("?wait_replicas=1&wait_timeout=900");
     let storage = open(&url, RedisTime::Caller).await.unwrap();
     let node = Node::of(storage.store(), 1);
     let id = node.started("+14155552671").await;

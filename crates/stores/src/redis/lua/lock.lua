@@ -4,7 +4,7 @@ if (failures or barred == 1) and string.byte(ARGV[1], budget) > 0 then
   if failures and string.byte(failures) == 1 then
     return 'locked '
   end
-  local locked = wait(failures and sub(failures, 6) or '', budget)
+  local locked = wait(failures and sub(failures, 6) or '', ARGV[1], budget)
   if locked then
     return build('>c7I6', 'locked ', locked)
   end

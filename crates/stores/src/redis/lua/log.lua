@@ -1,10 +1,10 @@
 -- The exact sliding window. A log is a text of moments, oldest first, of six bytes each. Quotas are
 -- packed: how many there are (1 byte), and of each how many entries (4) in how long (6).
 
--- How long a new entry has to wait until every quota admits it; nil if it may go now. `at` is where
--- the quotas are in the first argument.
-local function wait(log, at)
-  local quotas, max, window, longest = string.byte(ARGV[1], at), nil, nil, nil
+-- How long a new entry has to wait until every quota admits it; nil if it may go now. The quotas are
+-- in `packed`, from `at` on.
+local function wait(log, packed, at)
+  local quotas, max, window, longest = string.byte(packed, at), nil, nil, nil
   local size, present = #log / 6, now
   at = at + 1
   if size > 0 then
@@ -13,7 +13,7 @@ local function wait(log, at)
     present = newest > now and newest or now
   end
   for _ = 1, quotas do
-    max, window, at = parse('>I4I6', ARGV[1], at)
+    max, window, at = parse('>I4I6', packed, at)
     local this
     if max == 0 then
       this = window

@@ -9,7 +9,7 @@ if sent_at > 0 then
   end
 end
 if sends ~= '' or barred == 1 then
-  local limited = wait(sends, budget + 21)
+  local limited = wait(sends, ARGV[1], budget + 21)
   if limited then
     return build('>c16I6', 'recipient-limit ', limited)
   end
