@@ -44,6 +44,11 @@ pub(super) struct Loose {
 }
 
 impl Loose {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+    }
+
     pub(super) fn add(&mut self, key: &Key, row: &[u8]) {
         let start = self.bytes.len();
         push(&mut self.bytes, key, row);

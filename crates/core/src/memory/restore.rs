@@ -65,8 +65,9 @@ impl<J: Journal> MemoryStore<J> {
             }
         }
         order.sort_unstable();
+        let mut loose = Loose::default();
         for rows in order.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
-            let mut loose = Loose::default();
+            loose.clear();
             for images in rows.chunk_by(|one, other| one.2 == other.2) {
                 let newest = images.last().and_then(|newest| found.get(newest.3));
                 if let Some((record, image)) = newest {

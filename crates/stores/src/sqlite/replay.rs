@@ -20,9 +20,9 @@ use crate::error::OpenError;
 
 /// So many bytes travel from the reading thread to the others at a time. Of a row that changed several
 /// times meanwhile, only the newest image is put back.
-const BATCH: usize = 4 << 20;
+const BATCH: usize = 2 << 20;
 /// So many batches wait for each of them.
-const WAITING: usize = 1;
+const WAITING: usize = 3;
 
 /// Where a file stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

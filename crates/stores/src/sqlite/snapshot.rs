@@ -28,8 +28,10 @@ const LONGEST_LAST: u64 = 256 << 20;
 /// How often it looks whether a snapshot is due.
 const LOOK: Duration = Duration::from_millis(250);
 /// So many times as long as a step of it took, a snapshot leaves the file to others afterwards: each
-/// step makes a group of theirs longer. What the journal grows by meanwhile is little.
+/// step makes a group of theirs longer.
 const REST: u32 = 3;
+/// So many times, once the journal has become as long as a snapshot meanwhile: a start would notice.
+const SHORT_REST: u32 = 1;
 const LONGEST_REST: Duration = Duration::from_millis(100);
 /// After a snapshot failed, usually as the disk is full.
 const AFTER_FAILURE: Duration = Duration::from_secs(15);
@@ -318,6 +320,13 @@ fn is_due(shared: &Shared, after: u64) -> bool {
     shared.counts.journal_bytes() > after.max(snapshot / 2)
 }
 
+/// How long a snapshot rests after a step that took so long.
+pub(super) fn rest(shared: &Shared, after: u64, took: Duration) -> Duration {
+    let snapshot = shared.counts.snapshot_bytes.load(Ordering::Relaxed);
+    let is_long = shared.counts.journal_bytes() > after.max(snapshot);
+    (took * if is_long { SHORT_REST } else { REST }).min(LONGEST_REST)
+}
+
 /// Whether a snapshot before the end makes the next start quicker by something, and the end not
 /// slower by much.
 pub(super) fn is_worth_it(shared: &Shared) -> bool {
@@ -341,7 +350,7 @@ pub(super) fn start(
             if !is_due(&shared, after) || store.journal().ready().is_err() {
                 continue;
             }
-            let rest = |took: Duration| pulse.wait((took * REST).min(LONGEST_REST));
+            let rest = |took| pulse.wait(rest(&shared, after, took));
             if let Err(error) = make(&store, &clock, &head, rest)
                 && !pulse.is_stopped()
             {

@@ -128,6 +128,24 @@ async fn a_snapshot_rests_after_each_of_its_steps_and_ends_when_it_is_told_to() 
     assert!(rests > 4, "{rests}");
 }
 
+#[test]
+fn a_snapshot_rests_less_once_the_journal_is_longer_than_it() {
+    let shared = journal::Shared::default();
+    let rest = |took| snapshot::rest(&shared, 1 << 20, Duration::from_millis(took));
+    let usual = rest(2);
+    let journal = |bytes| shared.counts.bytes.store(bytes, Ordering::Relaxed);
+    journal(1 << 20);
+    assert_eq!(rest(2), usual);
+    journal((1 << 20) + 1);
+    assert!(rest(2) < usual);
+    let snapshot = &shared.counts.snapshot_bytes;
+    snapshot.store(4 << 20, Ordering::Relaxed);
+    assert_eq!(rest(2), usual);
+    journal((4 << 20) + 1);
+    assert!(rest(2) < usual);
+    assert!(rest(60_000) <= Duration::from_millis(100));
+}
+
 #[tokio::test]
 async fn no_snapshot_counts_while_what_it_holds_is_not_in_the_journal() {
     let fixture = Fixture::new();
