@@ -15,6 +15,9 @@ use crate::scenario::Scenario;
 use crate::server::{Product, Server};
 use crate::stores::{Chosen, StoreKind, Stores};
 
+/// So often both sides have their turn when many live ones are held against few.
+const TURNS: usize = 9;
+
 /// Fills a server with live verifications, step by step, and measures the flow at each.
 #[derive(Args)]
 pub(crate) struct Growth {
@@ -67,6 +70,10 @@ impl Growth {
                     put(&format!("{what}_mib"), mib(*after));
                     put(&format!("{what}_bytes_each"), grown as f64 / *live as f64);
                 }
+                if self.live.first().is_some_and(|first| first < live) {
+                    let against = self.against_few(&mut load, &crew, &product, &mut stores, *kind);
+                    figures.extend(against.await?);
+                }
                 report.push(&format!("growth {live}"), self.connections, &name, figures);
             }
             drop(load);
@@ -83,6 +90,42 @@ impl Growth {
             server.kill().await?;
         }
         Ok(report)
+    }
+
+    /// The throughput against that of a server with as few live ones as at the first step, in turns: a machine
+    /// is seldom as quick in one minute as in the next.
+    async fn against_few(
+        &self,
+        many: &mut Load,
+        crew: &Crew,
+        product: &Product<'_>,
+        stores: &mut Stores,
+        kind: StoreKind,
+    ) -> Result<Figures, Failure> {
+        let server = Server::product(product, stores.fresh(kind)?).await?;
+        let address = server.address(false)?;
+        let mut few = Load::connect(crew, address, self.connections, 0).await?;
+        let live = self.live.first().copied().unwrap_or_default();
+        few.repeat(Scenario::Start, live).await?;
+        let span = Duration::from_secs_f64(self.seconds / 4.0);
+        let mut ratios = Vec::new();
+        for _ in 0..TURNS {
+            let mut rates = [0.0; 2];
+            for (rate, load) in rates.iter_mut().zip([&mut *many, &mut few]) {
+                *rate = load
+                    .saturate(Scenario::Flow, span)
+                    .await?
+                    .requests_per_second();
+            }
+            ratios.push(rates[0] / rates[1]);
+        }
+        ratios.sort_by(f64::total_cmp);
+        let at = |place: usize| ratios.get(place).copied().unwrap_or_default();
+        Ok(Figures::from([
+            ("flow_of_few_lowest".to_owned(), at(0)),
+            ("flow_of_few".to_owned(), at(TURNS / 2)),
+            ("flow_of_few_highest".to_owned(), at(TURNS - 1)),
+        ]))
     }
 
     async fn measure(&self, load: &mut Load, server: &Server) -> Result<Figures, Failure> {
