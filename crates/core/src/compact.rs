@@ -9,14 +9,31 @@ use std::cell::RefCell;
 ///
 /// For what is no secret: a copy stays behind until the next form is written.
 pub(crate) fn written<T>(write: impl FnOnce(&mut Vec<u8>), take: impl FnOnce(&[u8]) -> T) -> T {
+    with_room(|room| {
+        write(room);
+        take(room)
+    })
+}
+
+/// Lends room to write a form into, again and again the same. Not to be asked for while it is lent.
+pub(crate) fn with_room<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     thread_local! {
         static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     ROOM.with_borrow_mut(|room| {
         room.clear();
-        write(room);
-        take(room)
+        work(room)
     })
+}
+
+/// What `write` writes, behind its length.
+pub(crate) fn framed(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    write(out);
+    let end = out.len();
+    number(out, (end - start) as u64);
+    let width = out.len() - end;
+    out[start..].rotate_right(width);
 }
 
 /// Seven bits a byte, the lowest first; the last byte has its top bit clear.

@@ -38,10 +38,23 @@ impl Sealed {
         Self(bytes.into())
     }
 
+    /// The sealed bytes whose key this is, which stands in front of the rest.
+    pub(crate) fn from_parts(key: KeyId, rest: &[u8]) -> Self {
+        let mut sealed: Arc<[u8]> = std::iter::repeat_n(0, KEY_ID + rest.len()).collect();
+        let (head, tail) = Arc::make_mut(&mut sealed).split_at_mut(KEY_ID);
+        head.copy_from_slice(&key.to_bytes());
+        tail.copy_from_slice(rest);
+        Self(sealed)
+    }
+
+    /// The key and the rest; nothing if it is too short for that.
+    pub(crate) fn parts(&self) -> Option<(KeyId, &[u8])> {
+        let (id, rest) = self.0.split_first_chunk::<KEY_ID>()?;
+        Some((KeyId::from_bytes(*id), rest))
+    }
+
     pub(crate) fn key_id(&self) -> Option<KeyId> {
-        self.0
-            .first_chunk::<KEY_ID>()
-            .map(|id| KeyId::from_bytes(*id))
+        self.parts().map(|(key, _)| key)
     }
 }
 

@@ -10,6 +10,16 @@ use crate::compact::{Reader, number};
 /// What a row is found by. Nobody chooses one: they are random, or keyed digests.
 pub(super) type Key = [u8; 16];
 
+/// How a key begins. Rows whose keys begin alike lie in one bundle.
+pub(super) type Beginning = [u8; 4];
+
+/// What becomes of a row.
+pub(super) enum Verdict {
+    Stays,
+    Goes,
+    Becomes(Vec<u8>),
+}
+
 /// How long bundles are on average, at most. Shorter ones need more pointers, longer ones more
 /// copying.
 const LENGTH: usize = 512;
@@ -85,6 +95,10 @@ fn entries(bundle: &[u8]) -> impl Iterator<Item = Entry> {
     })
 }
 
+fn rows(bundle: &[u8]) -> impl Iterator<Item = (Key, &[u8])> {
+    entries(bundle).map(|entry| (entry.key, &bundle[entry.row..entry.end]))
+}
+
 fn find(bundle: &[u8], key: &Key) -> Option<Entry> {
     entries(bundle).find(|entry| entry.key == *key)
 }
@@ -94,11 +108,10 @@ fn width(length: usize) -> usize {
     (length.max(1).ilog2() / 7 + 1) as usize
 }
 
-/// Which of `count` bundles, of which there is one at least, has the row with this key.
-fn place(key: &Key, count: usize) -> usize {
-    // The last bytes: the first ones led to this part of the store.
-    let [.., a, b, c, d] = *key;
-    let hash = u32::from_be_bytes([a, b, c, d]) as usize;
+/// Which of `count` bundles, of which there is one at least, has the rows whose keys begin so.
+fn place([a, _, c, d]: Beginning, count: usize) -> usize {
+    // Without the ten bits that may have led to this part of the store.
+    let hash = u32::from_be_bytes([0, a >> 2, c, d]) as usize;
     let mask = count.next_power_of_two() - 1;
     let place = hash & mask;
     // That one is yet to be split off from the one in the lower half.
@@ -109,6 +122,10 @@ fn place(key: &Key, count: usize) -> usize {
     }
 }
 
+fn beginning([a, b, c, d, ..]: &Key) -> Beginning {
+    [*a, *b, *c, *d]
+}
+
 /// The bundle that number `new` is split off from.
 fn parent(new: usize) -> usize {
     new ^ (1 << new.ilog2())
@@ -116,8 +133,24 @@ fn parent(new: usize) -> usize {
 
 impl Bundles {
     pub(super) fn get(&self, key: &Key) -> Option<&[u8]> {
-        let bundle = self.bundles.get(place(key, self.bundles.len().max(1)))?;
+        let bundle = self
+            .bundles
+            .get(place(beginning(key), self.bundles.len().max(1)))?;
         find(bundle, key).map(|entry| &bundle[entry.row..entry.end])
+    }
+
+    /// Whether there never was a row, or nothing is left of those that were.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.bundles.is_empty()
+    }
+
+    /// The rows whose keys begin so.
+    pub(super) fn alike(&self, begin: Beginning) -> impl Iterator<Item = (Key, &[u8])> {
+        let bundle = self.bundles.get(place(begin, self.bundles.len().max(1)));
+        bundle
+            .into_iter()
+            .flat_map(|bundle| rows(bundle))
+            .filter(move |(key, _)| beginning(key) == begin)
     }
 
     /// Puts a row in the place of what had its key; whether nothing had.
@@ -125,7 +158,7 @@ impl Bundles {
         if self.bundles.is_empty() {
             self.bundles.push(Box::default());
         }
-        let place = place(key, self.bundles.len());
+        let place = place(beginning(key), self.bundles.len());
         let bundle = &mut self.bundles[place];
         let known = find(bundle, key);
         let (start, end) = match known {
@@ -159,7 +192,7 @@ impl Bundles {
         let count = bytes.len().div_ceil(LENGTH);
         let placed = entries
             .iter()
-            .map(|entry| (place(&entry.key, count), entry));
+            .map(|entry| (place(beginning(&entry.key), count), entry));
         let mut placed: Vec<_> = placed.collect();
         placed.sort_unstable_by_key(|(place, _)| *place);
         self.bundles.resize_with(count, Box::default);
@@ -177,7 +210,7 @@ impl Bundles {
 
     /// Removes a row; whether it was there.
     pub(super) fn remove(&mut self, key: &Key) -> bool {
-        let place = place(key, self.bundles.len().max(1));
+        let place = place(beginning(key), self.bundles.len().max(1));
         let Some(bundle) = self.bundles.get(place) else {
             return false;
         };
@@ -190,24 +223,24 @@ impl Bundles {
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = (Key, &[u8])> {
-        self.bundles.iter().flat_map(|bundle| {
-            entries(bundle).map(|entry| (entry.key, &bundle[entry.row..entry.end]))
-        })
+        self.bundles.iter().flat_map(|bundle| rows(bundle))
     }
 
-    /// Drops the rows that are not to be kept; how many went.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(Key, &[u8]) -> bool) -> usize {
-        let mut gone = 0;
+    /// Goes through all rows, and does with each what `judge` says.
+    pub(super) fn revise(&mut self, mut judge: impl FnMut(Key, &[u8]) -> Verdict) {
         for place in 0..self.bundles.len() {
             let bundle = &self.bundles[place];
             let mut kept = Vec::new();
             // Up to where rows were looked at and are not among the kept ones.
             let mut from = 0;
             for entry in entries(bundle) {
-                if !keep(entry.key, &bundle[entry.row..entry.end]) {
+                let verdict = judge(entry.key, &bundle[entry.row..entry.end]);
+                if !matches!(verdict, Verdict::Stays) {
                     kept.extend(&bundle[from..entry.start]);
                     from = entry.end;
-                    gone += 1;
+                }
+                if let Verdict::Becomes(row) = verdict {
+                    push(&mut kept, &entry.key, &row);
                 }
             }
             if from > 0 {
@@ -219,7 +252,6 @@ impl Bundles {
         while self.bundles.len() > 1 && self.length * 2 < self.bundles.len() * LENGTH {
             self.merge();
         }
-        gone
     }
 
     fn replace(&mut self, place: usize, bundle: Vec<u8>) {
@@ -234,7 +266,7 @@ impl Bundles {
         let (mut kept, mut moved) = (Vec::new(), Vec::new());
         let bundle = &self.bundles[parent];
         for entry in entries(bundle) {
-            let part = if place(&entry.key, new + 1) == new {
+            let part = if place(beginning(&entry.key), new + 1) == new {
                 &mut moved
             } else {
                 &mut kept
@@ -270,9 +302,9 @@ mod tests {
     use super::*;
 
     fn key(number: u32) -> Key {
-        // As random as those of the store are.
+        // As random as those of the store are, within one of its parts.
         let mut key = [7; 16];
-        key[12..].copy_from_slice(&number.wrapping_mul(0x9E37_79B9).to_be_bytes());
+        key[2..6].copy_from_slice(&number.wrapping_mul(0x9E37_79B9).to_be_bytes());
         key
     }
 
@@ -289,7 +321,7 @@ mod tests {
     enum Step {
         Put(u32, usize),
         Remove(u32),
-        Retain(usize),
+        Revise(usize),
         PutAll(Vec<(u32, usize)>),
     }
 
@@ -297,7 +329,7 @@ mod tests {
         prop_oneof![
             8 => (0..60_u32, 0..400_usize).prop_map(|(key, length)| Step::Put(key, length)),
             2 => (0..60_u32).prop_map(Step::Remove),
-            1 => (0..400_usize).prop_map(Step::Retain),
+            1 => (0..400_usize).prop_map(Step::Revise),
             1 => prop::collection::hash_map(0..60_u32, 0..400_usize, 0..40)
                 .prop_map(|rows| Step::PutAll(rows.into_iter().collect())),
         ]
@@ -328,15 +360,23 @@ mod tests {
                         let removed = bundles.remove(&key(at));
                         prop_assert_eq!(removed, map.remove(&key(at)).is_some());
                     }
-                    Step::Retain(shorter) => {
-                        let before = map.len();
+                    Step::Revise(shorter) => {
                         map.retain(|_, row| row.len() < shorter);
-                        let gone = bundles.retain(|_, row| row.len() < shorter);
-                        prop_assert_eq!(gone, before - map.len());
+                        let halve = |row: &[u8]| row[..row.len() / 2].to_vec();
+                        map.values_mut().filter(|row| row.len() % 2 == 1).for_each(|row| *row = halve(row));
+                        bundles.revise(|_, row| match row.len() {
+                            length if length >= shorter => Verdict::Goes,
+                            length if length % 2 == 1 => Verdict::Becomes(halve(row)),
+                            _ => Verdict::Stays,
+                        });
                     }
                 }
                 for at in 0..60 {
-                    prop_assert_eq!(bundles.get(&key(at)), map.get(&key(at)).map(Vec::as_slice));
+                    let known = map.get(&key(at)).map(Vec::as_slice);
+                    prop_assert_eq!(bundles.get(&key(at)), known);
+                    let alike = bundles.alike(beginning(&key(at)));
+                    let mut same = alike.filter(|(other, _)| *other == key(at));
+                    prop_assert_eq!(same.next().map(|(_, row)| row), known);
                 }
                 let all: HashMap<_, _> = bundles.all().map(|(key, row)| (key, row.to_vec())).collect();
                 prop_assert_eq!(&all, &map);
@@ -370,11 +410,15 @@ mod tests {
         let (count, room) = (bundles.bundles.len(), bundles.bundles.capacity());
         assert!(bundles.length <= count * LENGTH && room <= count + count / 8 + 1);
         let mut kept = 0;
-        let gone = bundles.retain(|_, _| {
+        bundles.revise(|_, _| {
             kept += 1;
-            kept <= 100
+            if kept <= 100 {
+                Verdict::Stays
+            } else {
+                Verdict::Goes
+            }
         });
-        assert_eq!(gone, 9_900);
+        assert_eq!(bundles.all().count(), 100);
         assert!(bundles.bundles.len() <= 2 * 100 * 118 / LENGTH + 1);
         assert!(bundles.bundles.capacity() <= 2 * bundles.bundles.len() + 1);
     }

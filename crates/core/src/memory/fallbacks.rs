@@ -53,16 +53,16 @@ impl<J: Journal> MemoryStore<J> {
         now: Timestamp,
     ) -> (Option<Turn>, Option<u64>) {
         let mut shard = self.shard(id.tag());
-        if !shard.verifications.remembers(id, now) {
+        if !shard.remembers(id, now) {
             return (None, None);
         }
-        let Some(mut verification) = shard.verifications.open(id) else {
+        let Some(mut verification) = shard.verification(id) else {
             return (None, None);
         };
         let (changed, next) = step::note(&mut verification, note, now);
         let mut position = None;
         if changed {
-            shard.verifications.put(&verification);
+            shard.put(&verification);
             let at = self.append(|out| Change::put(out, &verification));
             let planned = note.dispatched.is_some_and(|end| end.fallback.is_some());
             position = (next.is_some() || planned).then_some(at);
@@ -100,7 +100,7 @@ impl<J: Journal> MemoryStore<J> {
             let mut stale = false;
             for entry in self.fallbacks.first(most, now) {
                 let shard = self.shard(entry.1.tag());
-                let row = shard.verifications.open(entry.1);
+                let row = shard.verification(entry.1);
                 if row.is_some_and(|row| due(&row) == Some(entry.0) && row.is_live(now)) {
                     if !found.contains(&entry.1) {
                         found.push(entry.1);
@@ -120,14 +120,14 @@ impl<J: Journal> MemoryStore<J> {
 
     pub(super) fn fall_back_now(&self, id: VerificationId, now: Timestamp) -> (Option<Turn>, u64) {
         let mut shard = self.shard(id.tag());
-        let Some(mut verification) = shard.verifications.open(id) else {
+        let Some(mut verification) = shard.verification(id) else {
             return (None, self.journal.position());
         };
         let entry = due(&verification).map(|due| (due, id));
         let Some(next) = step::fall_back(&mut verification, now) else {
             return (None, self.journal.position());
         };
-        shard.verifications.put(&verification);
+        shard.put(&verification);
         let position = self.append(|out| Change::put(out, &verification));
         let turn = Turn {
             verification: Box::new(verification),

@@ -1,73 +1,15 @@
-//! What is remembered of recipients, each in one short piece, as verifications are.
+//! What is counted for a recipient, in one short piece, as a verification is.
 //!
 //! This form never leaves the process; what is journaled has one of its own ([`super::record`]).
 
-use std::time::Duration;
-
-use super::bundles::{Bundles, Loose};
-use super::sources::{read_log, write_log};
+use super::sources::{pack_log, unpack_log};
 use crate::clock::Timestamp;
-use crate::compact::{Reader, bytes, number, written};
+use crate::compact::{Reader, bytes, number};
 use crate::digest::RecipientIndex;
 use crate::id::VerificationId;
 use crate::ledger::{RecipientLedger, Slot};
 use crate::limit::SlidingLog;
 use crate::purpose::Purpose;
-
-/// The ledgers of some recipients. One that holds nothing is not kept.
-#[derive(Default)]
-pub(super) struct Ledgers(Bundles);
-
-impl Ledgers {
-    /// The ledger as it stands. What is changed of it counts once it is put back.
-    pub(super) fn open(&self, index: RecipientIndex) -> RecipientLedger {
-        self.get(index).unwrap_or_default()
-    }
-
-    pub(super) fn get(&self, index: RecipientIndex) -> Option<RecipientLedger> {
-        let packed = self.0.get(index.as_bytes());
-        packed.map(|packed| unpack(index, packed))
-    }
-
-    pub(super) fn put(&mut self, index: RecipientIndex, ledger: &RecipientLedger) {
-        if *ledger == RecipientLedger::default() {
-            self.remove(index);
-            return;
-        }
-        let put = |packed: &[u8]| self.0.put(index.as_bytes(), packed);
-        written(|out| write(out, index, ledger), put);
-    }
-
-    /// Puts a ledger that holds something among others.
-    pub(super) fn put_among(loose: &mut Loose, index: RecipientIndex, ledger: &RecipientLedger) {
-        let add = |packed: &[u8]| loose.add(index.as_bytes(), packed);
-        written(|out| write(out, index, ledger), add);
-    }
-
-    pub(super) fn put_all(&mut self, loose: &Loose) {
-        self.0.put_all(loose);
-    }
-
-    pub(super) fn remove(&mut self, index: RecipientIndex) {
-        self.0.remove(index.as_bytes());
-    }
-
-    pub(super) fn all(&self) -> impl Iterator<Item = (RecipientIndex, RecipientLedger)> {
-        let all = self.0.all();
-        all.map(|(index, packed)| {
-            let index = RecipientIndex::from_bytes(index);
-            (index, unpack(index, packed))
-        })
-    }
-
-    /// Drops those that can no longer matter.
-    pub(super) fn sweep(&mut self, horizon: Duration, now: Timestamp) {
-        self.0.retain(|index, packed| {
-            let index = RecipientIndex::from_bytes(index);
-            !unpack(index, packed).is_idle(horizon, now)
-        });
-    }
-}
 
 // What a ledger holds.
 const LOCKED: u8 = 1;
@@ -81,18 +23,29 @@ const SENT: u8 = 1 << 1;
 const NEWEST: u8 = 1 << 3;
 /// Its handle begins as the recipient's index does.
 const RELATED: u8 = 1 << 2;
+/// Its verification lies beside the ledger; by what number, the three bits from [`NUMBER`] on tell.
+const BESIDE: u8 = 1 << 4;
+const NUMBER: u32 = 5;
+/// So many verifications can be told by their numbers.
+pub(super) const MOST_BESIDE: usize = 8;
 
-fn write(out: &mut Vec<u8>, index: RecipientIndex, ledger: &RecipientLedger) {
+/// Packs the ledger of `index`; `beside` tells which of the verifications beside it has a handle.
+pub(super) fn write(
+    out: &mut Vec<u8>,
+    index: RecipientIndex,
+    ledger: &RecipientLedger,
+    beside: impl Fn(VerificationId) -> Option<usize>,
+) {
     let flag = |there: bool, flag: u8| if there { flag } else { 0 };
     let has_failures = !ledger.failures.is_empty();
     let flags = flag(ledger.locked, LOCKED) | flag(ledger.row > 0, ROW);
     out.push(flags | flag(has_failures, FAILURES));
-    write_log(out, &ledger.sends);
+    pack_log(out, &ledger.sends);
     if ledger.row > 0 {
         number(out, u64::from(ledger.row));
     }
     if has_failures {
-        write_log(out, &ledger.failures);
+        pack_log(out, &ledger.failures);
     }
     let newest = newest(&ledger.sends);
     for slot in &ledger.slots {
@@ -103,8 +56,13 @@ fn write(out: &mut Vec<u8>, index: RecipientIndex, ledger: &RecipientLedger) {
         let is_newest = sent_at == Some(newest);
         let flags = flag(purpose.is_some(), PURPOSE) | flag(is_newest, NEWEST);
         let flags = flags | flag(sent_at.is_some(), SENT) | flag(is_related, RELATED);
-        out.push(flags);
-        out.extend(&id[if is_related { 4 } else { 0 }..]);
+        let place = beside(slot.id).and_then(|place| u8::try_from(place).ok());
+        if let Some(place) = place.filter(|place| usize::from(*place) < MOST_BESIDE) {
+            out.push(flags | BESIDE | place << NUMBER);
+        } else {
+            out.push(flags);
+            out.extend(&id[if is_related { 4 } else { 0 }..]);
+        }
         if let Some(purpose) = purpose {
             bytes(out, purpose.as_str().as_bytes());
         }
@@ -120,29 +78,31 @@ fn newest(sends: &SlidingLog) -> u64 {
     sends.moments().last().map_or(0, |at| at.as_millis())
 }
 
-#[allow(clippy::expect_used, reason = "packed by this process, in this form")]
-fn unpack(index: RecipientIndex, packed: &[u8]) -> RecipientLedger {
-    read(index, &mut Reader(packed)).expect("what was packed is read back")
-}
-
-fn read(index: RecipientIndex, reader: &mut Reader<'_>) -> Option<RecipientLedger> {
+/// What was packed; `beside` tells the handle of a verification beside it.
+pub(super) fn read(
+    index: RecipientIndex,
+    reader: &mut Reader<'_>,
+    beside: impl Fn(usize) -> Option<VerificationId>,
+) -> Option<RecipientLedger> {
     let flags = reader.byte()?;
     let mut ledger = RecipientLedger {
         locked: flags & LOCKED != 0,
-        sends: read_log(reader)?,
+        sends: unpack_log(reader)?,
         ..RecipientLedger::default()
     };
     if flags & ROW != 0 {
         ledger.row = u32::try_from(reader.number()?).ok()?;
     }
     if flags & FAILURES != 0 {
-        ledger.failures = read_log(reader)?;
+        ledger.failures = unpack_log(reader)?;
     }
     let newest = newest(&ledger.sends);
     while !reader.0.is_empty() {
         let flags = reader.byte()?;
         let mut id = *index.as_bytes();
-        if flags & RELATED != 0 {
+        if flags & BESIDE != 0 {
+            id = *beside(usize::from(flags >> NUMBER))?.as_bytes();
+        } else if flags & RELATED != 0 {
             id[4..].copy_from_slice(reader.array::<12>()?);
         } else {
             id = *reader.array()?;
@@ -172,6 +132,8 @@ fn read(index: RecipientIndex, reader: &mut Reader<'_>) -> Option<RecipientLedge
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -190,7 +152,7 @@ mod tests {
 
     fn slot() -> impl Strategy<Value = Slot> {
         let purpose = prop::sample::select(vec!["default", "pay 10 € to Acme"]);
-        let id = prop_oneof![Just([7; 16]), any::<[u8; 16]>()];
+        let id = prop_oneof![(0..10_u8).prop_map(|byte| [byte; 16]), any::<[u8; 16]>()];
         let moments = (prop::option::of(moment()), moment());
         (purpose, id, moments).prop_map(|(purpose, id, (sent_at, until))| Slot {
             purpose: Purpose::parse(purpose).unwrap(),
@@ -214,16 +176,19 @@ mod tests {
         })
     }
 
+    const INDEX: RecipientIndex = RecipientIndex::from_bytes([7; 16]);
+
+    fn handle(number: usize) -> VerificationId {
+        VerificationId::from_bytes([u8::try_from(number).unwrap(); 16])
+    }
+
     proptest! {
         #[test]
-        fn whatever_is_put_is_opened_as_it_was(first in ledger(), second in ledger()) {
-            let (index, mut ledgers) = (RecipientIndex::from_bytes([7; 16]), Ledgers::default());
-            for ledger in [&first, &second, &second] {
-                ledgers.put(index, ledger);
-                prop_assert_eq!(&ledgers.open(index), ledger);
-            }
-            ledgers.put(index, &RecipientLedger::default());
-            prop_assert!(ledgers.get(index).is_none());
+        fn whatever_is_packed_is_unpacked_as_it_was(ledger in ledger(), beside in 0..10_usize) {
+            let number = |id| (0..beside).find(|number| handle(*number) == id);
+            let mut packed = Vec::new();
+            write(&mut packed, INDEX, &ledger, number);
+            prop_assert_eq!(read(INDEX, &mut Reader(&packed), |number| Some(handle(number))), Some(ledger));
         }
     }
 
@@ -235,12 +200,12 @@ mod tests {
             send: Duration::from_mins(10),
             slot: Duration::from_mins(10),
         };
-        let id = VerificationId::from_bytes([7; 16]);
-        ledger.count_send(&Purpose::default(), id, memory, at);
-        let mut ledgers = Ledgers::default();
-        let index = RecipientIndex::from_bytes([7; 16]);
-        ledgers.put(index, &ledger);
-        let size = ledgers.0.get(index.as_bytes()).unwrap().len();
-        assert!(size <= 24, "{size}");
+        ledger.count_send(&Purpose::default(), handle(7), memory, at);
+        let mut packed = Vec::new();
+        write(&mut packed, INDEX, &ledger, |_| None);
+        assert!(packed.len() <= 24, "{}", packed.len());
+        packed.clear();
+        write(&mut packed, INDEX, &ledger, |_| Some(0));
+        assert!(packed.len() <= 12, "{}", packed.len());
     }
 }

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use crate::app::AppId;
 use crate::channel::Channel;
 use crate::clock::Timestamp;
-use crate::compact::{Reader, bytes, number, written};
+use crate::compact::{Reader, bytes, number};
 use crate::delivery::{Delivery, DeliveryId};
 use crate::digest::{CodeDigest, RecipientIndex};
 use crate::id::VerificationId;
@@ -19,12 +19,13 @@ use crate::keys::{KeyId, Sealed};
 use crate::purpose::Purpose;
 use crate::verification::{Fallback, RETENTION, Verification};
 
+use super::moment;
 use super::record::{DELIVERY_STATUSES, STATUSES, position};
 
-/// A verification without its handle, which it is found by.
+/// A verification without its handle and its recipient, which it is found by.
 ///
-/// `expires at · flags (1) · channel and status (1) · recipient (12 or 16) · key (0 or 4) · hash (32)`,
-/// and then what is mostly short, or not there.
+/// `expires at · flags (1) · channel and status (1) · key (0 or 4) · hash (32)`, and then what is mostly
+/// short, or not there.
 pub(super) struct Packed<'a>(pub(super) &'a [u8]);
 
 const ADDRESSED: u8 = 1;
@@ -33,8 +34,8 @@ const PURPOSE: u8 = 1 << 2;
 const ENDED: u8 = 1 << 3;
 const FALLBACK: u8 = 1 << 4;
 const DUE: u8 = 1 << 5;
-/// The recipient's index begins as the handle does.
-const RELATED: u8 = 1 << 6;
+/// Digest and details are under the first key of this process.
+const FAMILIAR: u8 = 1 << 6;
 /// The digest is under the key that the details are sealed with.
 const SEALED_WITH: u8 = 1 << 7;
 
@@ -49,6 +50,9 @@ const FAULTY: u8 = 1 << 6;
 /// Its provider stands in [`PROVIDERS`].
 const LISTED: u8 = 1 << 7;
 
+/// The key that was met first, which is mostly that of all rows.
+static KEY: OnceLock<KeyId> = OnceLock::new();
+
 /// Providers in the order in which they were first met. Each delivery has the name of one, and a
 /// configuration has a few; should there be more, the others are spelled out.
 static PROVIDERS: [OnceLock<Box<str>>; 32] = [const { OnceLock::new() }; 32];
@@ -60,17 +64,17 @@ fn listed(provider: &str) -> Option<u8> {
     u8::try_from(place).ok()
 }
 
-/// Packs a verification for `take`.
-pub(super) fn write<T>(row: &Verification, take: impl FnOnce(&[u8]) -> T) -> T {
+/// Packs a verification.
+pub(super) fn write(out: &mut Vec<u8>, row: &Verification) {
     let due = row.fallback.and_then(|fallback| fallback.due);
     let app = Some(row.app.as_str()).filter(|app| *app != AppId::DEFAULT);
     let purpose = Some(&row.purpose).filter(|purpose| **purpose != Purpose::default());
     let (key, hash) = row.digest.parts();
-    let (id, recipient) = (row.id.as_bytes(), row.recipient.as_bytes());
-    let is_related = id[..4] == recipient[..4];
     let is_sealed_with = row.details.key_id() == Some(key);
+    let is_familiar = is_sealed_with && *KEY.get_or_init(|| key) == key;
+    let unkeyed = row.details.parts().filter(|_| is_familiar);
     let flags = flag(row.addressed, ADDRESSED)
-        | flag(is_related, RELATED)
+        | flag(is_familiar, FAMILIAR)
         | flag(is_sealed_with, SEALED_WITH)
         | flag(app.is_some(), APP)
         | flag(purpose.is_some(), PURPOSE)
@@ -80,63 +84,60 @@ pub(super) fn write<T>(row: &Verification, take: impl FnOnce(&[u8]) -> T) -> T {
     // Moments as how far they are from others: mostly a few bytes.
     let (sent, expires) = (row.sent_at.as_millis(), row.expires_at.as_millis());
     let before = |at: Timestamp| expires.wrapping_sub(at.as_millis());
-    let write = |out: &mut Vec<u8>| {
-        number(out, expires);
-        out.push(flags);
+    moment::write(out, row.expires_at);
+    out.push(flags);
+    out.push(
+        position(&Channel::ALL, &row.channel)
+            | position(&STATUSES, &row.status) << 2
+            | flag(row.sent_at != row.created_at, RENEWED)
+            | flag(row.outdated > 0, OUTDATED),
+    );
+    if !is_sealed_with {
+        out.extend(key.to_bytes());
+    }
+    out.extend(hash);
+    number(out, u64::from(row.attempts_left));
+    number(out, before(row.sent_at));
+    if row.sent_at != row.created_at {
+        number(out, sent.wrapping_sub(row.created_at.as_millis()));
+    }
+    row.ended_at.iter().for_each(|at| number(out, before(*at)));
+    app.iter().for_each(|app| bytes(out, app.as_bytes()));
+    purpose
+        .iter()
+        .for_each(|purpose| bytes(out, purpose.as_str().as_bytes()));
+    if let Some(fallback) = row.fallback {
+        out.push(fallback.next);
+    }
+    due.iter().for_each(|at| number(out, before(*at)));
+    if row.outdated > 0 {
+        number(out, u64::from(row.outdated));
+    }
+    let details = unkeyed.map_or(row.details.as_bytes(), |(_, rest)| rest);
+    bytes(out, details);
+    for delivery in &row.deliveries {
+        let status = position(&DELIVERY_STATUSES, &delivery.status);
+        let listed = listed(&delivery.provider);
+        out.extend(delivery.id.0.as_bytes());
         out.push(
-            position(&Channel::ALL, &row.channel)
-                | position(&STATUSES, &row.status) << 2
-                | flag(row.sent_at != row.created_at, RENEWED)
-                | flag(row.outdated > 0, OUTDATED),
+            position(&Channel::ALL, &delivery.channel)
+                | status << 2
+                | flag(delivery.message_id.is_some(), NAMED)
+                | flag(delivery.error.is_some(), FAULTY)
+                | flag(listed.is_some(), LISTED),
         );
-        out.extend(&recipient[if is_related { 4 } else { 0 }..]);
-        if !is_sealed_with {
-            out.extend(key.to_bytes());
+        number(out, delivery.at.as_millis().wrapping_sub(sent));
+        match listed {
+            Some(place) => out.push(place),
+            None => bytes(out, delivery.provider.as_bytes()),
         }
-        out.extend(hash);
-        number(out, u64::from(row.attempts_left));
-        number(out, before(row.sent_at));
-        if row.sent_at != row.created_at {
-            number(out, sent.wrapping_sub(row.created_at.as_millis()));
+        for text in [&delivery.message_id, &delivery.error]
+            .into_iter()
+            .flatten()
+        {
+            bytes(out, text.as_bytes());
         }
-        row.ended_at.iter().for_each(|at| number(out, before(*at)));
-        app.iter().for_each(|app| bytes(out, app.as_bytes()));
-        purpose
-            .iter()
-            .for_each(|purpose| bytes(out, purpose.as_str().as_bytes()));
-        if let Some(fallback) = row.fallback {
-            out.push(fallback.next);
-        }
-        due.iter().for_each(|at| number(out, before(*at)));
-        if row.outdated > 0 {
-            number(out, u64::from(row.outdated));
-        }
-        bytes(out, row.details.as_bytes());
-        for delivery in &row.deliveries {
-            let status = position(&DELIVERY_STATUSES, &delivery.status);
-            let listed = listed(&delivery.provider);
-            out.extend(delivery.id.0.as_bytes());
-            out.push(
-                position(&Channel::ALL, &delivery.channel)
-                    | status << 2
-                    | flag(delivery.message_id.is_some(), NAMED)
-                    | flag(delivery.error.is_some(), FAULTY)
-                    | flag(listed.is_some(), LISTED),
-            );
-            number(out, delivery.at.as_millis().wrapping_sub(sent));
-            match listed {
-                Some(place) => out.push(place),
-                None => bytes(out, delivery.provider.as_bytes()),
-            }
-            for text in [&delivery.message_id, &delivery.error]
-                .into_iter()
-                .flatten()
-            {
-                bytes(out, text.as_bytes());
-            }
-        }
-    };
-    written(write, take)
+    }
 }
 
 const fn flag(there: bool, flag: u8) -> u8 {
@@ -144,29 +145,28 @@ const fn flag(there: bool, flag: u8) -> u8 {
 }
 
 impl Packed<'_> {
-    /// The verification that was packed under this handle.
+    /// The verification that was packed, under its handle.
     #[allow(clippy::expect_used, reason = "packed by this process, in this form")]
-    pub(super) fn open(&self, id: VerificationId) -> Verification {
-        row(&mut Reader(self.0), id).expect("what was packed is read back")
+    pub(super) fn open(&self, id: VerificationId, recipient: RecipientIndex) -> Verification {
+        row(&mut Reader(self.0), id, recipient).expect("what was packed is read back")
     }
 
     /// As [`Verification::is_forgettable`], without unpacking.
     pub(super) fn is_forgettable(&self, now: Timestamp) -> bool {
-        let expires = Reader(self.0).number().unwrap_or_default();
-        now >= Timestamp::from_millis(expires).plus(RETENTION)
+        let expires = moment::read(&mut Reader(self.0)).unwrap_or_default();
+        now >= expires.plus(RETENTION)
     }
 }
 
-fn row(reader: &mut Reader<'_>, id: VerificationId) -> Option<Verification> {
-    let expires = reader.number()?;
+fn row(
+    reader: &mut Reader<'_>,
+    id: VerificationId,
+    recipient: RecipientIndex,
+) -> Option<Verification> {
+    let expires_at = moment::read(reader)?;
+    let expires = expires_at.as_millis();
     let [flags, kind] = *reader.array()?;
     let has = |flag: u8| flags & flag != 0;
-    let mut recipient = *id.as_bytes();
-    if has(RELATED) {
-        recipient[4..].copy_from_slice(reader.array::<12>()?);
-    } else {
-        recipient = *reader.array()?;
-    }
     let own_key = if has(SEALED_WITH) {
         None
     } else {
@@ -212,7 +212,12 @@ fn row(reader: &mut Reader<'_>, id: VerificationId) -> Option<Verification> {
     } else {
         0
     };
-    let details = Sealed::from_bytes(reader.bytes()?);
+    let details = reader.bytes()?;
+    let details = if has(FAMILIAR) {
+        Sealed::from_parts(*KEY.get()?, details)
+    } else {
+        Sealed::from_bytes(details)
+    };
     let key = match own_key {
         Some(key) => KeyId::from_bytes(key),
         None => details.key_id()?,
@@ -225,7 +230,7 @@ fn row(reader: &mut Reader<'_>, id: VerificationId) -> Option<Verification> {
     Some(Verification {
         id,
         app,
-        recipient: RecipientIndex::from_bytes(recipient),
+        recipient,
         addressed: has(ADDRESSED),
         purpose,
         channel: *Channel::ALL.get(usize::from(kind & 3))?,
@@ -234,7 +239,7 @@ fn row(reader: &mut Reader<'_>, id: VerificationId) -> Option<Verification> {
         attempts_left,
         created_at,
         sent_at,
-        expires_at: Timestamp::from_millis(expires),
+        expires_at,
         ended_at,
         details,
         deliveries,
@@ -359,11 +364,11 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_packed_is_unpacked_as_it_was(row in row(), at in moment()) {
-            let (open, is_forgettable) = write(&row, |packed| {
-                (Packed(packed).open(row.id), Packed(packed).is_forgettable(at))
-            });
-            prop_assert_eq!(is_forgettable, row.is_forgettable(at));
-            prop_assert_eq!(open, row);
+            let mut packed = Vec::new();
+            write(&mut packed, &row);
+            let packed = Packed(&packed);
+            prop_assert_eq!(packed.is_forgettable(at), row.is_forgettable(at));
+            prop_assert_eq!(packed.open(row.id, row.recipient), row);
         }
     }
 
@@ -374,7 +379,8 @@ mod tests {
         let (key, _) = row.digest.parts();
         row.details = Sealed::from_bytes(&[&key.to_bytes()[..], &[7; 52]].concat());
         row.deliveries[0].message_id = None;
-        let size = write(&row, <[u8]>::len);
-        assert!(size <= 136, "{size}");
+        let mut packed = Vec::new();
+        write(&mut packed, &row);
+        assert!(packed.len() <= 118, "{}", packed.len());
     }
 }

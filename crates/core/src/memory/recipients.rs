@@ -32,11 +32,9 @@ impl<J: Journal> MemoryStore<J> {
         self.journal.ready()?;
         let (found, position) = {
             let shard = self.shard(recipient.tag());
-            let theirs = shard
-                .verifications
-                .all()
-                .filter(|row| row.recipient == recipient);
-            let ledger = shard.ledgers.open(recipient);
+            let all = shard.verifications();
+            let theirs = all.filter(|row| row.recipient == recipient);
+            let ledger = shard.ledger(recipient).unwrap_or_default();
             let found = Remembered::of(ledger, theirs, now);
             (found, self.journal.position())
         };
@@ -52,12 +50,12 @@ impl<J: Journal> MemoryStore<J> {
         self.journal.ready()?;
         let (erased, position) = {
             let mut shard = self.shard(recipient.tag());
-            let all = shard.verifications.all();
+            let all = shard.verifications();
             let theirs: Vec<_> = all.filter(|row| row.recipient == recipient).collect();
             let (mut erased, mut record) = (0, Vec::new());
             for row in theirs {
                 erased += u64::from(!row.is_forgettable(now));
-                if shard.verifications.remove(row.id) {
+                if shard.remove(row.id) {
                     self.live.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
                 }
                 Change::put(&mut record, &blank(row));

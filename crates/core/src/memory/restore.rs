@@ -1,23 +1,43 @@
 //! Putting back what a file kept.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use super::bundles::Loose;
 use super::journal::Journal;
-use super::ledgers::Ledgers;
-use super::packed;
 use super::record::{Change, Class, CorruptRecord, Lane, changes, images};
 use super::store::{MemoryStore, SHARDS};
 
 use crate::clock::Timestamp;
+use crate::digest::RecipientIndex;
+use crate::ledger::RecipientLedger;
+use crate::verification::Verification;
 
-fn part(class: Class, key: &[u8; 16]) -> usize {
+/// Where rows lie. Those of one part are put there together.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Home {
+    Recipients(usize),
+    Sources(usize),
+    Others,
+}
+
+fn home(class: Class, key: &[u8; 16]) -> Home {
     match class {
         Class::Verification | Class::Ledger => {
-            usize::from(u16::from_be_bytes([key[0], key[1]])) % SHARDS
+            Home::Recipients(usize::from(u16::from_be_bytes([key[0], key[1]])) % SHARDS)
         }
-        Class::Source | Class::Replay | Class::Name => key[0].into(),
+        Class::Source => Home::Sources(key[0].into()),
+        Class::Replay | Class::Name => Home::Others,
     }
+}
+
+/// What is to be put into one part.
+#[derive(Default)]
+struct Rows {
+    verifications: Vec<Verification>,
+    ledgers: HashMap<RecipientIndex, RecipientLedger>,
+    /// Sources; room for recipients.
+    loose: Loose,
 }
 
 impl<J: Journal> MemoryStore<J> {
@@ -56,8 +76,8 @@ impl<J: Journal> MemoryStore<J> {
                 let (class, key) = image.row();
                 // Those of a part are neighbours then, and those of a row stay in order.
                 order.push((
+                    home(class, &key),
                     class,
-                    part(class, &key),
                     u128::from_be_bytes(key),
                     found.len(),
                 ));
@@ -65,61 +85,68 @@ impl<J: Journal> MemoryStore<J> {
             }
         }
         order.sort_unstable();
-        let mut loose = Loose::default();
-        for rows in order.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
-            loose.clear();
-            for images in rows.chunk_by(|one, other| one.2 == other.2) {
+        let mut rows = Rows::default();
+        for neighbours in order.chunk_by(|one, other| one.0 == other.0) {
+            rows.loose.clear();
+            for images in neighbours.chunk_by(|one, other| (one.1, one.2) == (other.1, other.2)) {
                 let newest = images.last().and_then(|newest| found.get(newest.3));
                 if let Some((record, image)) = newest {
                     let change = image.open().map_err(|corrupt| (*record, corrupt))?;
-                    self.put_back(change, now, &mut loose);
+                    self.put_back(change, now, &mut rows);
                 }
             }
-            if let Some((class, part, ..)) = rows.first() {
-                self.put_all(*class, *part, &loose);
+            if let Some((home, ..)) = neighbours.first() {
+                self.put_all(*home, &mut rows);
             }
         }
         Ok(())
     }
 
-    /// Puts a row back, or among the loose ones of its class and part.
-    fn put_back(&self, change: Change, now: Timestamp, loose: &mut Loose) {
+    /// Puts a row back, or among those of its part.
+    fn put_back(&self, change: Change, now: Timestamp, rows: &mut Rows) {
         match change {
             Change::Verification(row) if row.is_forgettable(now) => {
-                if self.shard(row.id.tag()).verifications.remove(row.id) {
+                if self.shard(row.id.tag()).remove(row.id) {
                     self.live.fetch_sub(1, Ordering::Relaxed);
                 }
             }
             Change::Verification(row) => {
                 self.fallbacks.expect(&row);
-                packed::write(&row, |packed| loose.add(row.id.as_bytes(), packed));
-            }
-            Change::Ledger(index, ledger) if ledger.is_idle(self.horizon(), now) => {
-                self.shard(index.tag()).ledgers.remove(index);
+                rows.verifications.push(*row);
             }
             Change::Ledger(index, ledger) => {
-                Ledgers::put_among(loose, index, &ledger);
+                let is_idle = ledger.is_idle(self.horizon(), now);
+                let ledger = if is_idle {
+                    RecipientLedger::default()
+                } else {
+                    ledger
+                };
+                rows.ledgers.insert(index, ledger);
             }
-            Change::Source(index, log) => self.source(index).put_among(loose, index, log),
+            Change::Source(index, log) => {
+                let mut sources = self.source(index);
+                sources.put_among(&mut rows.loose, index, log);
+            }
             Change::Replay(key, entry) => self.replays.restore(key, entry, now),
             Change::Name(key, named) => self.names.restore(key, named, now),
         }
     }
 
-    fn put_all(&self, class: Class, part: usize, loose: &Loose) {
-        match class {
-            Class::Verification => {
-                let new = self.part(part).verifications.put_all(loose);
+    fn put_all(&self, home: Home, rows: &mut Rows) {
+        match home {
+            Home::Recipients(part) => {
+                let verifications = std::mem::take(&mut rows.verifications);
+                let ledgers = std::mem::take(&mut rows.ledgers);
+                let mut shard = self.part(part);
+                let new = shard.put_all(verifications, ledgers, &mut rows.loose);
                 self.live.fetch_add(new, Ordering::Relaxed);
             }
-            Class::Ledger => self.part(part).ledgers.put_all(loose),
-            Class::Source => {
+            Home::Sources(part) => {
                 if let Some(mut sources) = self.source_part(part) {
-                    sources.put_all(loose);
+                    sources.put_all(&rows.loose);
                 }
             }
-            // Not in bundles.
-            Class::Replay | Class::Name => {}
+            Home::Others => {}
         }
     }
 }

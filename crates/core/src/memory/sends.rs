@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use super::journal::Journal;
 use super::record::Change;
-use super::shard::Shard;
 use super::store::MemoryStore;
 use crate::clock::Timestamp;
 use crate::digest::SourceIndex;
@@ -90,34 +89,29 @@ impl<J: Journal> MemoryStore<J> {
             |refusal| refusal,
             || {
                 let mut shard = self.shard(step.id.tag());
-                let Shard {
-                    ledgers,
-                    verifications,
-                } = &mut *shard;
-                let mut ledger = ledgers.open(step.recipient);
+                let mut ledger = shard.ledger(step.recipient).unwrap_or_default();
                 let before = ledger.slot(&step.purpose).map(|slot| slot.id);
-                let mut pending = before.and_then(|id| verifications.open(id));
+                let mut pending = before.and_then(|id| shard.verification(id));
                 let started = step::start(&mut ledger, pending.as_mut(), step, now);
-                let admitted = started.map(|(started, at)| {
-                    if let Some(superseded) = &pending {
-                        verifications.put(superseded);
-                    }
-                    let position = self.append(|out| {
-                        pending.iter().for_each(|old| Change::put(out, old));
-                        Change::put(out, &started);
-                        if step.terms.failures.is_some() {
-                            Change::put_ledger(out, step.recipient, &ledger);
-                        }
-                    });
-                    let value = verifications.put(&started);
-                    Admitted {
-                        at,
-                        position,
-                        value,
+                let (started, at) = started.inspect_err(|_| {
+                    shard.put_ledger(step.recipient, &ledger);
+                })?;
+                if let Some(superseded) = &pending {
+                    shard.put(superseded);
+                }
+                let position = self.append(|out| {
+                    pending.iter().for_each(|old| Change::put(out, old));
+                    Change::put(out, &started);
+                    if step.terms.failures.is_some() {
+                        Change::put_ledger(out, step.recipient, &ledger);
                     }
                 });
-                ledgers.put(step.recipient, &ledger);
-                admitted
+                let value = shard.put_with(&started, Some(&ledger));
+                Ok(Admitted {
+                    at,
+                    position,
+                    value,
+                })
             },
         );
         if !started.as_ref().is_ok_and(|(_, admitted)| admitted.value) {
@@ -133,32 +127,25 @@ impl<J: Journal> MemoryStore<J> {
     pub(super) fn resend_now(&self, step: &ResendStep, now: Timestamp) -> (ResendOutcome, u64) {
         let renewed = self.charge(&step.terms, now, ResendOutcome::Refused, || {
             let mut shard = self.shard(step.id.tag());
-            let Shard {
-                ledgers,
-                verifications,
-            } = &mut *shard;
-            let Some(mut verification) = verifications.open(step.id) else {
+            let Some(mut verification) = shard.verification(step.id) else {
                 return Err(ResendOutcome::NotFound);
             };
             let recipient = verification.recipient;
-            let mut ledger = ledgers.open(recipient);
+            let mut ledger = shard.ledger(recipient).unwrap_or_default();
             let renewed = step::resend(&mut ledger, Some(&mut verification), step, now);
-            let admitted = renewed.map(|at| {
-                verifications.put(&verification);
-                let position = self.append(|out| {
-                    Change::put(out, &verification);
-                    if verification.addressed {
-                        Change::put_ledger(out, recipient, &ledger);
-                    }
-                });
-                Admitted {
-                    at,
-                    position,
-                    value: Box::new(verification),
+            let at = renewed.inspect_err(|_| shard.put_ledger(recipient, &ledger))?;
+            shard.put_with(&verification, Some(&ledger));
+            let position = self.append(|out| {
+                Change::put(out, &verification);
+                if verification.addressed {
+                    Change::put_ledger(out, recipient, &ledger);
                 }
             });
-            ledgers.put(recipient, &ledger);
-            admitted
+            Ok(Admitted {
+                at,
+                position,
+                value: Box::new(verification),
+            })
         });
         match renewed {
             Ok((charged, admitted)) => {

@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::bundles::{Bundles, Loose};
+use super::bundles::{Bundles, Loose, Verdict};
+use super::moment;
 use crate::clock::Timestamp;
 use crate::compact::{Reader, number, written};
 use crate::digest::SourceIndex;
@@ -51,7 +52,7 @@ impl Sources {
             self.quiet.remove(index.as_bytes());
         } else {
             let put = |packed: &[u8]| self.quiet.put(index.as_bytes(), packed);
-            written(|out| write_log(out, &log), put);
+            written(|out| pack_log(out, &log), put);
         }
     }
 
@@ -63,7 +64,7 @@ impl Sources {
         }
         self.busy.remove(&index);
         let add = |packed: &[u8]| loose.add(index.as_bytes(), packed);
-        written(|out| write_log(out, &log), add);
+        written(|out| pack_log(out, &log), add);
     }
 
     pub(super) fn put_all(&mut self, loose: &Loose) {
@@ -84,30 +85,54 @@ impl Sources {
             let newest = log.moments().last();
             newest.is_some_and(|newest| newest.plus(horizon) > now)
         };
-        self.quiet.retain(|_, packed| matters(&unpack(packed)));
+        self.quiet.revise(|_, packed| {
+            if matters(&unpack(packed)) {
+                Verdict::Stays
+            } else {
+                Verdict::Goes
+            }
+        });
         self.busy.retain(|_, log| matters(log));
     }
 }
 
 #[allow(clippy::expect_used, reason = "packed by this process, in this form")]
 fn unpack(packed: &[u8]) -> SlidingLog {
-    read_log(&mut Reader(packed)).expect("what was packed is read back")
+    unpack_log(&mut Reader(packed)).expect("what was packed is read back")
 }
 
 /// How many moments, the first, and how much later each of the others is. Files have logs in this form, too,
 /// so that it stays.
 pub(super) fn write_log(out: &mut Vec<u8>, log: &SlidingLog) {
+    write_log_from(0, out, log);
+}
+
+pub(super) fn read_log(reader: &mut Reader<'_>) -> Option<SlidingLog> {
+    read_log_from(0, reader)
+}
+
+/// The same for the memory of this process, where the first moment is shorter.
+pub(super) fn pack_log(out: &mut Vec<u8>, log: &SlidingLog) {
+    let first = log.moments().first().copied();
+    write_log_from(moment::origin(first.unwrap_or_default()), out, log);
+}
+
+pub(super) fn unpack_log(reader: &mut Reader<'_>) -> Option<SlidingLog> {
+    read_log_from(moment::origin(Timestamp::default()), reader)
+}
+
+fn write_log_from(origin: u64, out: &mut Vec<u8>, log: &SlidingLog) {
     number(out, log.moments().len() as u64);
-    let mut before = 0;
+    let mut before = origin;
     for at in log.moments() {
         number(out, at.as_millis().wrapping_sub(before));
         before = at.as_millis();
     }
 }
 
-pub(super) fn read_log(reader: &mut Reader<'_>) -> Option<SlidingLog> {
+fn read_log_from(origin: u64, reader: &mut Reader<'_>) -> Option<SlidingLog> {
     let mut log = SlidingLog::default();
-    let mut at = 0_u64;
+    let mut at = origin;
     for _ in 0..reader.number()? {
         at = at.wrapping_add(reader.number()?);
         log.record(Timestamp::from_millis(at));

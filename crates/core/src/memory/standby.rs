@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::journal::Journal;
 use super::record::Change;
-use super::shard::Shard;
 use super::store::MemoryStore;
 use crate::clock::Timestamp;
 use crate::digest::{RecipientIndex, SourceIndex};
@@ -76,12 +75,12 @@ impl<'a> From<&'a StartStep> for Elsewhere<'a> {
 impl<J: Journal> MemoryStore<J> {
     /// Whether a verification is kept here.
     pub fn holds(&self, id: VerificationId, now: Timestamp) -> bool {
-        self.shard(id.tag()).verifications.remembers(id, now)
+        self.shard(id.tag()).remembers(id, now)
     }
 
     /// The verification that was kept under this handle, whosever it is.
     pub fn held(&self, id: VerificationId) -> Option<Verification> {
-        self.shard(id.tag()).verifications.open(id)
+        self.shard(id.tag()).verification(id)
     }
 
     /// The handle of the newest verification of a recipient and purpose that is known of, wherever
@@ -92,7 +91,7 @@ impl<J: Journal> MemoryStore<J> {
         purpose: &Purpose,
     ) -> Option<VerificationId> {
         let shard = self.shard(recipient.tag());
-        let ledger = shard.ledgers.get(recipient)?;
+        let ledger = shard.ledger(recipient)?;
         Some(ledger.slot(purpose)?.id)
     }
 
@@ -103,7 +102,7 @@ impl<J: Journal> MemoryStore<J> {
             let newest = ledger.slots.iter().any(|slot| slot.id == id);
             newest.then_some(index)
         };
-        shard.ledgers.all().find_map(of)
+        shard.ledgers().find_map(of)
     }
 
     /// How far back a limit may look.
@@ -114,10 +113,7 @@ impl<J: Journal> MemoryStore<J> {
     /// Whether a recipient is locked until somebody unlocks it.
     pub fn is_locked(&self, recipient: RecipientIndex) -> bool {
         let shard = self.shard(recipient.tag());
-        shard
-            .ledgers
-            .get(recipient)
-            .is_some_and(|ledger| ledger.locked)
+        shard.ledger(recipient).is_some_and(|ledger| ledger.locked)
     }
 
     /// Counts a send that the primary admitted at `now`. A code of the same recipient and purpose
@@ -136,23 +132,19 @@ impl<J: Journal> MemoryStore<J> {
             return;
         }
         let mut shard = self.shard(send.recipient.tag());
-        let Shard {
-            ledgers,
-            verifications,
-        } = &mut *shard;
-        let mut ledger = ledgers.open(send.recipient);
+        let mut ledger = shard.ledger(send.recipient).unwrap_or_default();
         let before = ledger.slot(send.purpose).map(|slot| slot.id);
         let before = before.filter(|before| *before != send.id);
-        let old = before.and_then(|id| verifications.open(id));
+        let old = before.and_then(|id| shard.verification(id));
         if let Some(mut old) = old
             && old.end(crate::verification::Status::Superseded, now)
         {
-            verifications.put(&old);
+            shard.put(&old);
             self.append(|out| Change::put(out, &old));
         }
         let memory = send.terms.memory(send.ttl);
         ledger.count_send(send.purpose, send.id, memory, now);
-        ledgers.put(send.recipient, &ledger);
+        shard.put_ledger(send.recipient, &ledger);
         self.append(|out| Change::put_ledger(out, send.recipient, &ledger));
     }
 
@@ -166,10 +158,10 @@ impl<J: Journal> MemoryStore<J> {
             let (purpose, at) = (slot.purpose.clone(), slot.sent_at?);
             Some((index, ledger, purpose, at))
         };
-        let found = shard.ledgers.all().find_map(charged);
+        let found = shard.ledgers().find_map(charged);
         if let Some((index, mut ledger, purpose, at)) = found {
             ledger.take_back_send(&purpose, id, at);
-            shard.ledgers.put(index, &ledger);
+            shard.put_ledger(index, &ledger);
             self.append(|out| Change::put_ledger(out, index, &ledger));
             sent_at = Some(at);
         }
@@ -205,11 +197,11 @@ impl<J: Journal> MemoryStore<J> {
 
     fn mirror(&self, recipient: RecipientIndex, change: impl FnOnce(&mut RecipientLedger)) {
         let mut shard = self.shard(recipient.tag());
-        let before = shard.ledgers.open(recipient);
+        let before = shard.ledger(recipient).unwrap_or_default();
         let mut ledger = before.clone();
         change(&mut ledger);
         if ledger != before {
-            shard.ledgers.put(recipient, &ledger);
+            shard.put_ledger(recipient, &ledger);
             self.append(|out| Change::put_ledger(out, recipient, &ledger));
         }
     }
@@ -223,7 +215,7 @@ impl<J: Journal> MemoryStore<J> {
         let mut counted = Counted::default();
         {
             let shard = self.part(part);
-            for (index, ledger) in shard.ledgers.all() {
+            for (index, ledger) in shard.ledgers() {
                 let (sends, failures) = (number(&ledger.sends), number(&ledger.failures));
                 if sends == 0 && failures == 0 {
                     continue;
@@ -231,7 +223,7 @@ impl<J: Journal> MemoryStore<J> {
                 let slots = ledger.slots.iter();
                 let own = slots.filter(|slot| {
                     let sent = slot.sent_at.is_some_and(|at| at >= since && at < until);
-                    sent && shard.verifications.has(slot.id)
+                    sent && shard.has(slot.id)
                 });
                 counted.recipients.push(CountedRecipient {
                     index,

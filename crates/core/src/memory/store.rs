@@ -92,12 +92,10 @@ impl<J: Journal> MemoryStore<J> {
         let position = self.journal.position();
         let shard = self.shards[part].lock();
         shard
-            .verifications
-            .all()
+            .verifications()
             .for_each(|verification| Change::put(out, &verification));
         shard
-            .ledgers
-            .all()
+            .ledgers()
             .for_each(|(index, ledger)| Change::put_ledger(out, index, &ledger));
         drop(shard);
         // The smaller maps ride along with the first parts.
@@ -179,30 +177,26 @@ impl<J: Journal> MemoryStore<J> {
             CheckTarget::Id(id) => self.shard(id.tag()),
             CheckTarget::Recipient(recipient, _) => self.shard(recipient.tag()),
         };
-        let Shard {
-            ledgers,
-            verifications,
-        } = &mut *shard;
         let id = match &step.target {
             CheckTarget::Id(id) => Some(*id),
-            CheckTarget::Recipient(recipient, purpose) => ledgers
-                .get(*recipient)
+            CheckTarget::Recipient(recipient, purpose) => shard
+                .ledger(*recipient)
                 .as_ref()
                 .and_then(|ledger| ledger.slot(purpose))
                 .map(|slot| slot.id),
         };
-        let Some(mut verification) = id.and_then(|id| verifications.open(id)) else {
+        let Some(mut verification) = id.and_then(|id| shard.verification(id)) else {
             return (CheckOutcome::NotFound, self.journal.position());
         };
         let recipient = verification.recipient;
-        let mut ledger = ledgers.open(recipient);
+        let mut ledger = shard.ledger(recipient).unwrap_or_default();
         let outcome = step::check(&mut ledger, Some(&mut verification), step, now);
         let changed = matches!(
             outcome,
             CheckOutcome::Approved(_) | CheckOutcome::Incorrect { .. }
         );
         let position = if changed {
-            verifications.put(&verification);
+            shard.put_with(&verification, Some(&ledger));
             self.append(|out| {
                 Change::put(out, &verification);
                 if verification.addressed {
@@ -210,9 +204,9 @@ impl<J: Journal> MemoryStore<J> {
                 }
             })
         } else {
+            shard.put_ledger(recipient, &ledger);
             self.journal.position()
         };
-        ledgers.put(recipient, &ledger);
         (outcome, position)
     }
 
@@ -223,22 +217,15 @@ impl<J: Journal> MemoryStore<J> {
         change: impl FnOnce(Option<&mut Verification>, Option<&mut RecipientLedger>) -> (T, bool),
     ) -> (T, u64) {
         let mut shard = self.shard(id.tag());
-        let Shard {
-            ledgers,
-            verifications,
-        } = &mut *shard;
-        let mut verification = verifications.open(id);
+        let mut verification = shard.verification(id);
         let recipient = verification.as_ref().map(|found| found.recipient);
-        let mut ledger = recipient.and_then(|index| ledgers.get(index));
+        let mut ledger = recipient.and_then(|index| shard.ledger(index));
         let (answer, changed) = change(verification.as_mut(), ledger.as_mut());
         let position = if changed {
             if let Some(changed) = &verification {
-                verifications.put(changed);
+                shard.put_with(changed, ledger.as_ref());
             }
             let ledger = recipient.zip(ledger);
-            if let Some((index, changed)) = &ledger {
-                ledgers.put(*index, changed);
-            }
             self.append(|out| {
                 verification
                     .iter()
@@ -286,8 +273,8 @@ impl<J: Journal> Store for MemoryStore<J> {
         self.journal.ready()?;
         let (found, position) = {
             let shard = self.shard(id.tag());
-            let remembered = shard.verifications.remembers(id, now);
-            let found = remembered.then(|| shard.verifications.open(id)).flatten();
+            let remembered = shard.remembers(id, now);
+            let found = remembered.then(|| shard.verification(id)).flatten();
             (
                 found.filter(|found| found.app == *app),
                 self.journal.position(),
@@ -306,7 +293,7 @@ impl<J: Journal> Store for MemoryStore<J> {
     ) -> Result<Option<Verification>, StoreError> {
         let id = {
             let shard = self.shard(recipient.tag());
-            let ledger = shard.ledgers.get(recipient);
+            let ledger = shard.ledger(recipient);
             ledger
                 .as_ref()
                 .and_then(|ledger| ledger.slot(purpose))
@@ -410,11 +397,11 @@ impl<J: Journal> Store for MemoryStore<J> {
         self.journal.ready()?;
         let (unlocked, position) = {
             let mut shard = self.shard(recipient.tag());
-            match shard.ledgers.get(recipient) {
+            match shard.ledger(recipient) {
                 Some(mut ledger) => {
                     let held = ledger.holds_failures(now);
                     ledger.unlock();
-                    shard.ledgers.put(recipient, &ledger);
+                    shard.put_ledger(recipient, &ledger);
                     let record = |out: &mut Vec<u8>| Change::put_ledger(out, recipient, &ledger);
                     (held, self.append(record))
                 }
