@@ -9,6 +9,7 @@
 //! be in them.
 
 mod admission;
+mod bell;
 mod connection;
 mod exchange;
 mod head;
