@@ -47,6 +47,7 @@ pub(crate) async fn serve(bind: &str) -> Result<(), Failure> {
             STARTED,
         )
     });
+    let registered = post(|_: Bytes| async { (StatusCode::ACCEPTED, USUAL, AUTH_SENT) });
     let message_headers = [
         (
             header::CONTENT_SECURITY_POLICY,
@@ -64,6 +65,7 @@ pub(crate) async fn serve(bind: &str) -> Result<(), Failure> {
         .route("/api/otp/verify", said(OTP_VERIFIED))
         .route("/api/v1/auth/request-otp", said(AUTH_SENT))
         .route("/api/v1/auth/verify-otp", said(AUTH_VERIFIED))
+        .route("/api/v1/auth/register", registered)
         .route("/send-otp", said(WHATSAPP_SENT))
         .route("/verify-otp", said(WHATSAPP_VERIFIED))
         .route("/", said(UUID_MADE))
