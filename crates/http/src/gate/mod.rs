@@ -150,6 +150,14 @@ impl Gate {
         Ok((place, turn))
     }
 
+    /// A send came for something that there is no room for. `refusal` says so, counts as one of the gate's, and is
+    /// logged as those are: not one by one.
+    pub(crate) fn no_room(&self, refusal: Response) -> Response {
+        self.sends.refused.fetch_add(1, Relaxed);
+        self.complain();
+        TurnedAway::by(refusal)
+    }
+
     fn complain(&self) {
         let (now, mut last) = (Instant::now(), self.complained.lock());
         if last.is_none_or(|last| now >= last + COMPLAIN_EVERY) {

@@ -138,6 +138,10 @@ async fn register(call: Call) -> Result<Response, Trouble> {
             Ok(json(StatusCode::ACCEPTED, &body))
         }
         Err(RegisterError::Taken) => Ok(words::refused(StatusCode::CONFLICT, words::TAKEN)),
+        Err(RegisterError::Hash(HashError::Busy)) => {
+            let refusal = AUTH.refuse(of_hash(HashError::Busy));
+            Ok(call.app.gate.no_room(refusal))
+        }
         Err(RegisterError::Hash(error)) => Err(of_hash(error)),
         Err(RegisterError::Send(error)) => Err(of_send(error)),
     }
