@@ -99,7 +99,7 @@ fn tell(renewed: Renewed) {
     }
 }
 
-/// A quarter of the machine, rounded down. They take no time that anybody else wants, but caches and the way to
+/// A quarter of the machine, rounded down. They take little time that anybody else wants, but caches and the way to
 /// memory: twice as many hash half as much again, and double the p99 of checks.
 fn usual_workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 4).max(1))

@@ -189,6 +189,7 @@ async fn when_too_many_passwords_wait_a_registration_is_refused_and_nothing_sent
     let refused = world.register(EMAIL, MOBILE, PASSWORD).await;
     refused.says(503, UNABLE);
     assert_eq!(refused.header("retry-after"), "5");
+    assert_eq!(world.gate.figures().sends_refused, 1, "counted as overload");
     assert_eq!(world.pigeon.count(), 0);
     assert_eq!(world.request_otp(MOBILE, false).await.status, 200);
 }

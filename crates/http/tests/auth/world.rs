@@ -21,7 +21,7 @@ use watchword_core::{
     StoreError, Timestamp, Verifier,
 };
 use watchword_http::client_address::ClientAddress;
-use watchword_http::{App, PasswordPool, Policies, SurfaceKind, Told, api_router};
+use watchword_http::{App, Gate, PasswordPool, Policies, SurfaceKind, Told, api_router};
 
 pub const MOBILE: &str = "4155550123";
 pub const OTHER_MOBILE: &str = "4155550124";
@@ -35,6 +35,7 @@ pub struct World {
     pub accounts: Arc<Accounts>,
     pub verifier: Arc<Verifier>,
     pub address: IpAddr,
+    pub gate: Arc<Gate>,
 }
 
 /// How a world differs from the usual one.
@@ -123,6 +124,7 @@ impl World {
             issuer: "https://otp.example".to_owned(),
             token_life: Default::default(),
         }));
+        let gate = Arc::<Gate>::default();
         let app = App {
             verifier: verifier.clone(),
             api_keys: Arc::new(NoKeys),
@@ -139,7 +141,7 @@ impl World {
             cors_origins: Vec::new(),
             dev: None,
             expose_codes: setting.expose_codes,
-            gate: Arc::default(),
+            gate: gate.clone(),
             told: Told::default(),
         };
         Self {
@@ -148,6 +150,7 @@ impl World {
             pigeon,
             accounts,
             verifier,
+            gate,
             address: IpAddr::from([192, 0, 2, 1]),
         }
     }
@@ -160,6 +163,7 @@ impl World {
             pigeon: self.pigeon.clone(),
             accounts: self.accounts.clone(),
             verifier: self.verifier.clone(),
+            gate: self.gate.clone(),
             address: address.parse().unwrap(),
         }
     }

@@ -6,11 +6,6 @@ use std::sync::{Arc, mpsc};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-#[cfg(target_os = "linux")]
-use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
-    set_thread_priority_and_policy, thread_native_id,
-};
 use tokio::sync::{Semaphore, oneshot};
 use watchword_core::Entropy;
 use watchword_core::account::{
@@ -178,20 +173,9 @@ fn take(rest: &Mutex<mpsc::Receiver<Work>>) {
     }
 }
 
-/// Has the thread run when no other wants the processor. On Linux, where "the process" of these calls is
-/// a thread.
-///
-/// The lowest priority alone does not do that: a thread that wakes up waits until the one that runs, however
-/// nice, has had its slice of some milliseconds. Only the idle ones are interrupted at once, and a processor
-/// that runs one counts as free.
+/// Gives the thread the lowest priority. On Linux, where "the process" of this call is a thread.
 #[cfg(target_os = "linux")]
 fn step_back() {
-    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    let set = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
-    if let Err(error) = set {
-        tracing::debug!(?error, "passwords are hashed with the lowest priority only");
-    }
-    // Last, as the call before makes it as nice as usual.
     if let Err(error) = rustix::process::setpriority_process(None, LOWEST) {
         tracing::warn!(%error, "passwords are hashed with the priority of everything else");
     }
@@ -321,14 +305,10 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn hashing_gives_way_to_everything_else() {
-        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-        let rank = || {
-            let nice = rustix::process::getpriority_process(None).unwrap();
-            (nice, thread_priority::thread_schedule_policy().unwrap())
-        };
-        let before = rank();
-        assert_eq!(pool(1, 0).run(rank).await.unwrap(), (LOWEST, idle));
-        assert_eq!(rank(), before, "of this thread");
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let before = priority();
+        assert_eq!(pool(1, 0).run(priority).await.unwrap(), LOWEST);
+        assert_eq!(priority(), before, "of this thread");
     }
 
     #[tokio::test]
