@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
@@ -13,7 +13,6 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::admission::{Admitted, Phase, Serving};
-use super::bell::Bell;
 use super::exchange::Exchanges;
 use super::observer::{ConnectionEvent, Stall};
 use super::progress::{LINGER, Progress};
@@ -38,7 +37,6 @@ const FIRST_BYTE: Duration = Duration::from_millis(500);
 pub(super) struct Wire {
     pub(super) serving: Arc<Serving>,
     pub(super) progress: Arc<Progress>,
-    pub(super) bell: Arc<Bell>,
     pub(super) ids: RequestIds,
     pub(super) peer: ClientAddress,
     pub(super) peer_is_proxy: bool,
@@ -60,9 +58,6 @@ impl Dialects {
         // allocation per request. `Progress` tells the two apart.
         http1.header_read_timeout(None);
         http1.timer(TokioTimer::new());
-        // hyper looks for the end of the stream before it asks the handler, at the price of a fresh buffer for
-        // each request. `Stream` looks for it once a handler has to wait.
-        http1.half_close(true);
         http1.max_header_size(max_head);
         http1.max_buf_size(MAX_BUFFER.max(max_head));
         let mut http2 = http2::Builder::new(TokioExecutor::new());
@@ -115,7 +110,6 @@ pin_project! {
         // When the peer was told that this connection takes no more requests.
         left_at: Option<Instant>,
         registered: bool,
-        waker: Option<Waker>,
         admitted: Admitted,
     }
 }
@@ -150,7 +144,6 @@ impl Connection {
             wire: Arc::new(Wire {
                 ids: RequestIds::new(admitted.number()),
                 progress,
-                bell: Arc::default(),
                 peer,
                 peer_is_proxy,
                 looked_for_forwarding: AtomicBool::new(false),
@@ -159,7 +152,6 @@ impl Connection {
             accepted,
             left_at: None,
             registered: false,
-            waker: None,
             admitted,
         }
     }
@@ -176,11 +168,8 @@ impl Future for Connection {
         if !registered || this.wire.serving.phase() != Phase::Serving {
             this.wire.progress.waker.register(cx.waker());
         }
-        let bell = &this.wire.bell;
-        let waker = this.waker.get_or_insert_with(|| bell.waker(cx.waker()));
         loop {
-            let mut cx_of_bell = Context::from_waker(waker);
-            match this.state.as_mut().step(&mut cx_of_bell, this.wire) {
+            match this.state.as_mut().step(cx, this.wire) {
                 Step::Changed => continue,
                 Step::Over => return Poll::Ready(()),
                 Step::Waiting => {}
@@ -343,64 +332,6 @@ impl State {
                 connection.graceful_shutdown();
                 Step::Changed
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-    use std::task::Wake;
-
-    use axum::Router;
-    use axum::routing::post;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
-
-    use super::*;
-    use crate::serve::Settings;
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_request_with_a_body_is_answered_in_one_turn() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
-        let (tcp, peer) = listener.accept().await.unwrap();
-        let router = Router::new().route("/echo", post(async |body: String| body));
-        let serving = Serving::new(router.into(), Settings::default(), Arc::new(()));
-        let admitted = Arc::new(serving).admit(None).ok().unwrap();
-        let peer = ClientAddress::new(peer.ip());
-        let mut connection = Box::pin(Connection::new(tcp, None, peer, false, admitted));
-
-        let woken = Arc::<Count>::default();
-        let waker = Waker::from(Arc::clone(&woken));
-        let mut cx = Context::from_waker(&waker);
-        assert!(connection.as_mut().poll(&mut cx).is_pending());
-        for _ in 0..2 {
-            let before = woken.0.load(SeqCst);
-            let request = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
-            client.write_all(request).await.unwrap();
-            while woken.0.load(SeqCst) == before {
-                tokio::task::yield_now().await;
-            }
-            let before = woken.0.load(SeqCst);
-            // The runtime looks at its sockets between turns only: who wakes now is the connection itself.
-            assert!(connection.as_mut().poll(&mut cx).is_pending());
-            assert_eq!(woken.0.load(SeqCst), before, "it asks for another turn");
-            let mut answer = vec![0; 1024];
-            let length = client.read(&mut answer).await.unwrap();
-            assert!(answer[..length].ends_with(b"hello"), "{answer:?}");
         }
     }
 }

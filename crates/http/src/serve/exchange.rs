@@ -23,7 +23,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service as _;
 
 use super::admission::Phase;
-use super::bell::Bell;
 use super::connection::Wire;
 use super::observer::{ConnectionEvent, Finished, Stall};
 use super::progress::BodyLength;
@@ -74,13 +73,8 @@ impl hyper::service::Service<Request<Incoming>> for Exchanges {
         let body = if length == BodyLength::Known(0) {
             Body::empty()
         } else {
-            // What is read of one HTTP/2 stream, the others have to hear of.
-            let bell = (parts.version < Version::HTTP_2).then(|| Arc::clone(&wire.bell));
-            Body::new(RequestBody {
-                incoming,
-                exchange: Arc::clone(id.exchange()),
-                bell,
-            })
+            let exchange = Arc::clone(id.exchange());
+            Body::new(RequestBody { incoming, exchange })
         };
         let routes = &wire.serving.routes;
         let answer = match routes.direct(&parts) {
@@ -174,8 +168,6 @@ impl Future for Answering {
         };
         // After a panic the future is never polled again: what it left half-done is only dropped.
         let polled = catch_unwind(AssertUnwindSafe(|| this.answer.poll(cx)));
-        let progress = &ledger.wire.progress;
-        progress.set_at_work(matches!(polled, Ok(Poll::Pending)));
         let mut response = match polled {
             Ok(Poll::Ready(response)) => response,
             Ok(Poll::Pending) => match ledger.poll_deadline(this.timer, cx) {
@@ -330,7 +322,6 @@ impl Drop for Ledger {
 struct RequestBody {
     incoming: Incoming,
     exchange: Arc<Exchange>,
-    bell: Option<Arc<Bell>>,
 }
 
 impl hyper::body::Body for RequestBody {
@@ -341,19 +332,7 @@ impl hyper::body::Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self { incoming, bell, .. } = &mut *self;
-        let mut poll = || Pin::new(&mut *incoming).poll_frame(cx);
-        let frame = match bell {
-            Some(bell) => {
-                let (frame, rang) = bell.muted(poll);
-                // There is more to come, and who brings it has to know that there is room.
-                if rang && !incoming.is_end_stream() {
-                    bell.ring();
-                }
-                frame
-            }
-            None => poll(),
-        };
+        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
         self.exchange.awaits_body.store(frame.is_pending(), Relaxed);
         frame
     }
@@ -391,11 +370,7 @@ impl hyper::body::Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
         let frame = if this.rest.is_empty() {
-            let polled = Pin::new(&mut this.body).poll_frame(cx);
-            if let Some(ledger) = &this.ledger {
-                ledger.wire.progress.set_at_work(polled.is_pending());
-            }
-            ready!(polled)
+            ready!(Pin::new(&mut this.body).poll_frame(cx))
         } else {
             Some(Ok(Frame::data(std::mem::take(&mut this.rest))))
         };

@@ -9,7 +9,6 @@
 //! be in them.
 
 mod admission;
-mod bell;
 mod connection;
 mod exchange;
 mod head;

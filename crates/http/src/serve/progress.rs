@@ -42,7 +42,6 @@ pub(super) struct Progress {
     next_body: AtomicU64,
     http2: AtomicBool,
     partial_head: AtomicBool,
-    at_work: AtomicBool,
     pub(super) waker: AtomicWaker,
 }
 
@@ -63,7 +62,6 @@ impl Progress {
             next_body: AtomicU64::new(NO_MESSAGE),
             http2: AtomicBool::new(false),
             partial_head: AtomicBool::new(false),
-            at_work: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
     }
@@ -161,20 +159,8 @@ impl Progress {
         }
     }
 
-    /// Whether the answer to a request has to wait for something on this side: for the store, a provider, a page
-    /// that is still being made.
-    pub(super) fn set_at_work(&self, at_work: bool) {
-        self.at_work.store(at_work, Relaxed);
-    }
-
-    /// The same, as it was noted last.
-    pub(super) fn is_at_work(&self) -> bool {
-        self.at_work.load(Relaxed)
-    }
-
     /// A request ended, one way or another.
     pub(super) fn request_ended(&self, now: Instant) {
-        self.set_at_work(false);
         let now = self.at(now);
         self.idle_since.store(now, Relaxed);
         self.moved_at.store(now, Relaxed);

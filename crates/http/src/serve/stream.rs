@@ -239,44 +239,6 @@ impl Stream {
         Poll::Ready(Ok(()))
     }
 
-    /// Knows what follows the head that was parsed last.
-    fn note_body(&mut self) {
-        if let Some(body) = self.progress.take_body() {
-            self.reading = match body {
-                BodyLength::Known(0) => Reading::Head(HeadScan::default(), 0),
-                BodyLength::Known(length) => Reading::Body(length),
-                BodyLength::Unknown => Reading::Rest,
-            };
-        }
-    }
-
-    /// Finds out, while the peer waits for its answer, whether it still does. What it sends meanwhile is held
-    /// for the next request; more than a piece of that is not read.
-    ///
-    /// # Errors
-    /// The peer is gone.
-    fn look_for_end(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.protocol != Protocol::Http1 || !self.progress.is_at_work() {
-            return Ok(());
-        }
-        self.note_body();
-        // As long as a body is on its way, that is hyper's to find out.
-        if !self.held.is_empty() || !matches!(self.reading, Reading::Head(..)) {
-            return Ok(());
-        }
-        let mut space = [0; 1024];
-        let mut buf = ReadBuf::new(&mut space);
-        match self.poll_fresh(cx, &mut buf) {
-            Poll::Pending => Ok(()),
-            Poll::Ready(Ok(0)) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Poll::Ready(Ok(_)) => {
-                self.held.extend_from_slice(buf.filled());
-                Ok(())
-            }
-            Poll::Ready(Err(error)) => Err(error),
-        }
-    }
-
     fn poll_rest(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.held.is_empty() {
             return self.poll_fresh(cx, buf).map_ok(drop);
@@ -312,7 +274,13 @@ impl AsyncRead for Stream {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        this.note_body();
+        if let Some(body) = this.progress.take_body() {
+            this.reading = match body {
+                BodyLength::Known(0) => Reading::Head(HeadScan::default(), 0),
+                BodyLength::Known(length) => Reading::Body(length),
+                BodyLength::Unknown => Reading::Rest,
+            };
+        }
         match this.reading {
             Reading::Head(..) => this.poll_head(cx, buf),
             Reading::Body(left) => this.poll_body(cx, buf, left),
@@ -353,17 +321,14 @@ impl AsyncWrite for Stream {
         }
     }
 
-    /// hyper flushes at the end of each turn, also while a handler waits.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = match &mut self.transport {
+        match &mut self.transport {
             Transport::Plain(tcp) => Pin::new(tcp).poll_flush(cx), // does nothing
             Transport::Tls(tls) => {
                 let flushed = Pin::new(&mut **tls).poll_flush(cx);
                 self.noted(flushed)
             }
-        };
-        ready!(flushed)?;
-        Poll::Ready(self.look_for_end(cx))
+        }
     }
 
     /// Says goodbye, and where the peer is still sending, hears it out for a moment so that it gets to

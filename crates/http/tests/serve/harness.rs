@@ -9,8 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
-use axum::routing::{any, get, post};
-use futures_util::{StreamExt as _, stream};
+use axum::routing::{get, post};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -211,7 +210,7 @@ pub(crate) fn router(stage: &Arc<Stage>) -> Router {
         )
         .route(
             "/forever",
-            any(async move || {
+            get(async move || {
                 forever();
                 std::future::pending::<()>().await;
             }),
@@ -221,13 +220,6 @@ pub(crate) fn router(stage: &Arc<Stage>) -> Router {
             get(async move |client: ClientAddress, id: RequestId| {
                 who();
                 format!("{client} {id}")
-            }),
-        )
-        .route(
-            "/unfinished",
-            get(async || {
-                let first = stream::iter([Ok::<_, std::io::Error>("first")]);
-                Body::from_stream(first.chain(stream::pending()))
             }),
         )
         .route("/big", get(async || Body::from(vec![b'x'; BIG])))
