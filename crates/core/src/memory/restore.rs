@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use super::bundles::Loose;
 use super::journal::Journal;
 use super::record::{Change, Class, CorruptRecord, Lane, changes, images};
-use super::store::{MemoryStore, SHARDS};
+use super::store::{MemoryStore, part_of, source_part_of};
 
 use crate::clock::Timestamp;
 use crate::digest::RecipientIndex;
+use crate::id::tag;
 use crate::ledger::RecipientLedger;
 use crate::verification::Verification;
 
@@ -23,10 +24,8 @@ enum Home {
 
 fn home(class: Class, key: &[u8; 16]) -> Home {
     match class {
-        Class::Verification | Class::Ledger => {
-            Home::Recipients(usize::from(u16::from_be_bytes([key[0], key[1]])) % SHARDS)
-        }
-        Class::Source => Home::Sources(key[0].into()),
+        Class::Verification | Class::Ledger => Home::Recipients(part_of(tag(key))),
+        Class::Source => Home::Sources(source_part_of(key)),
         Class::Replay | Class::Name => Home::Others,
     }
 }

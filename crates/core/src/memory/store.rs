@@ -32,6 +32,16 @@ use crate::verification::{Status, Verification};
 pub const SHARDS: usize = 1024;
 const SOURCE_SHARDS: usize = 256;
 
+/// Which part holds the recipients, and the handles, of this tag.
+pub(super) fn part_of(tag: u16) -> usize {
+    usize::from(tag) % SHARDS
+}
+
+/// Which part of the sources holds the one of this index.
+pub(super) fn source_part_of(index: &[u8; 16]) -> usize {
+    usize::from(index[0]) % SOURCE_SHARDS
+}
+
 /// Keeps verifications, counters and idempotency keys in this process.
 pub struct MemoryStore<J: Journal = NoJournal> {
     shards: Box<[Mutex<Shard>]>,
@@ -143,7 +153,7 @@ impl<J: Journal> MemoryStore<J> {
     }
 
     pub(super) fn shard(&self, tag: u16) -> MutexGuard<'_, Shard> {
-        self.shards[usize::from(tag) % SHARDS].lock()
+        self.shards[part_of(tag)].lock()
     }
 
     pub(super) fn part(&self, part: usize) -> MutexGuard<'_, Shard> {
@@ -155,7 +165,7 @@ impl<J: Journal> MemoryStore<J> {
     }
 
     pub(super) fn source(&self, index: SourceIndex) -> MutexGuard<'_, Sources> {
-        self.sources[usize::from(index.as_bytes()[0]) % SOURCE_SHARDS].lock()
+        self.sources[source_part_of(index.as_bytes())].lock()
     }
 
     pub(super) fn append(&self, encode: impl FnOnce(&mut Vec<u8>)) -> u64 {
