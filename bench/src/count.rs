@@ -19,6 +19,7 @@ use crate::profile::Cost;
 use crate::scenario::{Client, Scenario};
 use crate::server::{Product, Server};
 use crate::stores::{Chosen, StoreKind, Stores};
+use crate::tally::SharedTally;
 use crate::wire::Connection;
 
 /// Counts instructions and allocations of the hot paths.
@@ -156,7 +157,7 @@ impl Count {
             counts,
         };
         let connection = Connection::open(server.address(false)?).await?;
-        let mut client = Client::new(connection);
+        let mut client = Client::new(connection, SharedTally::default());
         callgrind.tell("instrumentation on").await?;
         let mut recipients = 0..;
         for (number, scenario) in self.scenario.iter().enumerate() {
@@ -208,7 +209,7 @@ async fn play(
     if let Some(callgrind) = callgrind {
         callgrind.tell("zero").await?;
     }
-    let before = client.tally.turns.count();
+    let before = client.tally.open().turns.count();
     let mut prepared = prepared
         .iter()
         .flat_map(|one| std::iter::repeat_n(one, uses));
@@ -220,7 +221,7 @@ async fn play(
         let due = std::time::Instant::now();
         client.turn(scenario, n, prepared, due).await?;
     }
-    if client.tally.turns.count() != before + turns {
+    if client.tally.open().turns.count() != before + turns {
         return Err(format!("a turn of `{}` was refused", scenario.name()).into());
     }
     match callgrind {

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::Failure;
 use crate::scenario::{Client, Prepared, Scenario};
-use crate::tally::Tally;
+use crate::tally::{SharedTally, Tally};
 use crate::wire::Connection;
 
 /// Threads that carry connections. Each has a runtime of its own: nothing moves between them.
@@ -45,6 +45,8 @@ impl Crew {
 /// Connections to one server.
 pub(crate) struct Load {
     clients: Vec<(Handle, Client)>,
+    /// What the clients of each thread saw.
+    tallies: Vec<SharedTally>,
     /// The number of the next turn: each has a recipient of its own.
     next: Arc<AtomicU64>,
     stock: Option<Arc<Stock>>,
@@ -103,6 +105,15 @@ impl Schedule {
         self.begin + Duration::from_secs_f64(turn as f64 / self.rate)
     }
 
+    /// Nobody will take this turn, and those after it that nobody has taken.
+    fn give_up(&self, turn: u64, tally: &mut Tally) {
+        tally.unserved(self.due_at(turn));
+        let rest = self.taken.fetch_max(self.total, Ordering::Relaxed);
+        for turn in rest..self.total {
+            tally.unserved(self.due_at(turn));
+        }
+    }
+
     /// Lets turns go as they become due. A thread of its own: the timers of the runtime know
     /// milliseconds only.
     fn pace(&self, takers: usize) {
@@ -151,13 +162,20 @@ impl Load {
         first: u64,
     ) -> Result<Self, Failure> {
         let mut clients = Vec::with_capacity(connections);
-        for handle in crew.handles.iter().cycle().take(connections) {
+        let tallies: Vec<SharedTally> = crew
+            .handles
+            .iter()
+            .map(|_| SharedTally::default())
+            .collect();
+        let threads = crew.handles.iter().zip(&tallies);
+        for (handle, tally) in threads.cycle().take(connections) {
             // Where it is opened is where it is driven.
             let connection = handle.spawn(Connection::open(address)).await??;
-            clients.push((handle.clone(), Client::new(connection)));
+            clients.push((handle.clone(), Client::new(connection, tally.clone())));
         }
         Ok(Self {
             clients,
+            tallies,
             next: Arc::new(AtomicU64::new(first)),
             stock: None,
         })
@@ -278,11 +296,11 @@ impl Load {
             .collect();
         let mut all = Vec::new();
         for working in working {
-            let (home, mut client, items) = working.await??;
-            std::mem::take(&mut client.tally).sound()?;
+            let (home, client, items) = working.await??;
             self.clients.push((home, client));
             all.extend(items);
         }
+        self.seen()?.sound()?;
         Ok(all)
     }
 
@@ -302,16 +320,21 @@ impl Load {
                     })
                 })
                 .collect();
-        let mut tally = Tally::default();
         for working in working {
-            let (home, mut client) = working.await??;
-            tally.add(&std::mem::take(&mut client.tally))?;
-            self.clients.push((home, client));
+            self.clients.push(working.await??);
         }
-        Ok(Phase {
-            tally,
-            elapsed: begin.elapsed(),
-        })
+        let elapsed = begin.elapsed();
+        let tally = self.seen()?;
+        Ok(Phase { tally, elapsed })
+    }
+
+    /// What all clients saw since this was asked last.
+    fn seen(&self) -> Result<Tally, Failure> {
+        let mut all = Tally::default();
+        for tally in &self.tallies {
+            all.add(&tally.take())?;
+        }
+        Ok(all)
     }
 }
 
@@ -347,12 +370,11 @@ async fn work(
                 if turn >= schedule.total {
                     break;
                 }
-                let due = schedule.due_at(turn);
                 if Instant::now() > schedule.end {
-                    client.tally.unserved(due);
-                    continue;
+                    schedule.give_up(turn, &mut client.tally.open());
+                    break;
                 }
-                due
+                schedule.due_at(turn)
             }
         };
         let prepared = match stock {

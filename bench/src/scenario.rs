@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::Failure;
 use crate::recipient::{recipient, source};
-use crate::tally::Tally;
+use crate::tally::SharedTally;
 use crate::wire::{Connection, text_after};
 
 /// A kind of load.
@@ -80,7 +80,7 @@ pub(crate) struct Client {
     path: String,
     body: String,
     due: Instant,
-    pub(crate) tally: Tally,
+    pub(crate) tally: SharedTally,
 }
 
 /// Puts text where other text was.
@@ -93,14 +93,15 @@ fn write_over(place: &mut String, text: fmt::Arguments<'_>) -> fmt::Result {
 type Went = Result<bool, Failure>;
 
 impl Client {
-    pub(crate) fn new(connection: Connection) -> Self {
+    /// Writes down in `tally` what comes of its turns.
+    pub(crate) fn new(connection: Connection, tally: SharedTally) -> Self {
         Self {
             connection,
             at: Prepared::default(),
             path: String::new(),
             body: String::new(),
             due: Instant::now(),
-            tally: Tally::default(),
+            tally,
         }
     }
 
@@ -137,7 +138,7 @@ impl Client {
             },
         };
         if went {
-            self.tally.turn(due);
+            self.tally.open().turn(due);
         }
         Ok(())
     }
@@ -314,17 +315,17 @@ impl Client {
         let answer = match asked {
             Ok(answer) => answer,
             Err(error) => {
-                self.tally.stray(|| error.to_string());
+                self.tally.open().stray(|| error.to_string());
                 self.connection.reopen().await?;
                 return Ok(false);
             }
         };
         if answer.status != expected {
-            self.tally.refusal(sent, &answer);
+            self.tally.open().refusal(sent, &answer);
             return Ok(false);
         }
         // From when the turn was due, or from the answer before.
-        self.tally.request(self.due);
+        self.tally.open().request(self.due);
         self.due = Instant::now();
         let Some(key) = keep else {
             return Ok(true);
@@ -335,7 +336,7 @@ impl Client {
             &mut self.at.id
         };
         let Some(text) = text_after(answer.body, key) else {
-            self.tally.missing(key, &answer);
+            self.tally.open().missing(key, &answer);
             return Ok(false);
         };
         kept.clear();

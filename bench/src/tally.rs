@@ -1,5 +1,6 @@
 //! What one connection, or all of them, saw in one phase.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -93,6 +94,23 @@ impl Tally {
             );
         }
         Ok(self)
+    }
+}
+
+/// A tally that the connections of one thread keep together. Its histograms take some hundred kilobytes: one for
+/// each of two thousand connections would cost the load more than the requests, amid what it measures.
+#[derive(Clone, Default)]
+pub(crate) struct SharedTally(Arc<Mutex<Tally>>);
+
+impl SharedTally {
+    /// To write down what was seen. Never held across a wait.
+    pub(crate) fn open(&self) -> MutexGuard<'_, Tally> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was seen so far; a new one begins.
+    pub(crate) fn take(&self) -> Tally {
+        std::mem::take(&mut *self.open())
     }
 }
 
