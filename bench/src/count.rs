@@ -32,7 +32,7 @@ pub(crate) struct Count {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "flow,start,right,wrong"
+        default_value = "flow,start,right,wrong,auth"
     )]
     scenario: Vec<Scenario>,
     /// Turns of each.

@@ -7,6 +7,11 @@ pub(crate) fn recipient(n: u64) -> u64 {
     10_000_000_000 + AREAS[area] * 10_000_000 + 2_000_000 + n % 7_900_000
 }
 
+/// The same number as it is dialled within the United States: ten digits.
+pub(crate) fn at_home(n: u64) -> u64 {
+    recipient(n) % 10_000_000_000
+}
+
 /// The address of an end user, another one for each of 16 million `n`.
 pub(crate) fn source(n: u64) -> [u8; 4] {
     let [.., a, b, c] = n.to_be_bytes();
@@ -21,6 +26,7 @@ mod tests {
     fn recipients_are_american_numbers_that_differ() {
         assert_eq!(recipient(0), 12_122_000_000);
         assert_eq!(recipient(7_900_000), 12_132_000_000);
+        assert_eq!(at_home(7_900_000), 2_132_000_000);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 
 use crate::Failure;
-use crate::recipient::{recipient, source};
+use crate::recipient::{at_home, recipient, source};
 use crate::tally::SharedTally;
 use crate::wire::{Connection, text_after};
 
@@ -24,7 +24,7 @@ pub(crate) enum Scenario {
     Wrong,
     /// Send again only; two for each verification, without a cooldown.
     Resend,
-    /// `request-otp`, inbox, `verify-otp` of the surface `auth`.
+    /// `request-otp`, inbox, `verify-otp` of the surface `auth`; numbers are national ones, of ten digits.
     Auth,
     /// `generate`, inbox, `verify` of the surface `otp`.
     Otp,
@@ -235,10 +235,10 @@ impl Client {
     }
 
     async fn auth(&mut self, n: u64) -> Went {
-        let (to, from) = (recipient(n), Some(source(n)));
+        let (to, from) = (at_home(n), Some(source(n)));
         write_over(
             &mut self.body,
-            format_args!(r#"{{"mobile_number":"+{to}"}}"#),
+            format_args!(r#"{{"mobile_number":"{to}"}}"#),
         )?;
         write_over(&mut self.path, format_args!("/api/v1/auth/request-otp"))?;
         if !(self.ask(200, "POST", from, None).await? && self.read(n).await?) {
@@ -247,18 +247,18 @@ impl Client {
         let code = &self.at.code;
         write_over(
             &mut self.body,
-            format_args!(r#"{{"mobile_number":"+{to}","otp":"{code}"}}"#),
+            format_args!(r#"{{"mobile_number":"{to}","otp":"{code}"}}"#),
         )?;
         write_over(&mut self.path, format_args!("/api/v1/auth/verify-otp"))?;
         self.ask(200, "POST", from, None).await
     }
 
     async fn register(&mut self, n: u64) -> Went {
-        let to = recipient(n) % 10_000_000_000;
+        let to = at_home(n);
         write_over(
             &mut self.body,
             format_args!(
-                r#"{{"email":"user{n}@example.com","mobile":"{to:010}","password":"correct horse {n}"}}"#
+                r#"{{"email":"user{n}@example.com","mobile":"{to}","password":"correct horse {n}"}}"#
             ),
         )?;
         write_over(&mut self.path, format_args!("/api/v1/auth/register"))?;

@@ -1,13 +1,13 @@
 //! Phone numbers, canonical as E.164.
 
+mod country;
+mod dialling;
 mod pattern;
 mod plan;
 #[cfg(test)]
 mod spellings;
 #[cfg(test)]
 mod tests;
-
-mod country;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -175,13 +175,8 @@ fn international(digits: &str, strict: bool) -> Result<Phone, InvalidRecipient> 
     typed.push_str(digits);
     // A number that can exist is what it says. To look that up is some hundred times faster than to
     // read it as something that a person may have dialled.
-    if let Some((kind, calling_code)) = as_it_stands(digits)
-        && kind != PhoneNumberType::Unknown
-    {
-        return match refusal(kind, calling_code).filter(|_| strict) {
-            Some(refusal) => Err(refusal),
-            None => e164(typed),
-        };
+    if let Some(allowed) = as_it_stands(digits, strict) {
+        return allowed.and_then(|()| e164(typed));
     }
     let number = PhoneNumber::parse(&*typed, None);
     if let Ok(number) = &number
@@ -207,6 +202,21 @@ fn international(digits: &str, strict: bool) -> Result<Phone, InvalidRecipient> 
 
 /// A number as it is dialled within `region`, which may still be an international one.
 fn national(digits: &str, region: Region, strict: bool) -> Result<Phone, InvalidRecipient> {
+    match at_home(digits, region, strict) {
+        Some(known) => known,
+        None => as_dialled(digits, region, strict),
+    }
+}
+
+/// The same for a number that leaves no doubt what it is, and can exist; nothing for any other.
+fn at_home(digits: &str, region: Region, strict: bool) -> Option<Result<Phone, InvalidRecipient>> {
+    let number = dialling::at_home(digits, region)?;
+    let allowed = as_it_stands(number.strip_prefix('+')?, strict)?;
+    Some(allowed.and_then(|()| e164(number)))
+}
+
+/// The same for every number.
+fn as_dialled(digits: &str, region: Region, strict: bool) -> Result<Phone, InvalidRecipient> {
     let number = PHONE_NUMBER_UTIL.parse_and_keep_raw_input(digits, Some(region.inner()));
     if let Ok(number) = &number
         && let Some(phone) = existing(number, strict)
@@ -229,26 +239,36 @@ fn national(digits: &str, region: Region, strict: bool) -> Result<Phone, Invalid
     Err(InvalidRecipient::Impossible)
 }
 
-/// What the number is whose digits are its calling code and every digit after it, and its calling
-/// code; nothing where the plans do not say.
-fn as_it_stands(digits: &str) -> Option<(PhoneNumberType, i32)> {
+/// Whether the number is allowed whose digits are its calling code and every digit after it; nothing
+/// where the plans do not say that it can exist.
+fn as_it_stands(digits: &str, strict: bool) -> Option<Result<(), InvalidRecipient>> {
     let (code, national) = digits.split_at_checked(calling_code_length(digits))?;
     let code = code.parse().ok()?;
-    Some((plan::kind(code, national)?, code))
+    let kind = plan::kind(code, national)?;
+    allowed(kind, code, strict)
+}
+
+/// Whether a number of this kind is, if it can exist.
+fn allowed(
+    kind: PhoneNumberType,
+    calling_code: i32,
+    strict: bool,
+) -> Option<Result<(), InvalidRecipient>> {
+    if kind == PhoneNumberType::Unknown {
+        return None;
+    }
+    let refusal = refusal(kind, calling_code).filter(|_| strict);
+    Some(refusal.map_or(Ok(()), Err))
 }
 
 /// What becomes of a number if it can exist.
 fn existing(number: &PhoneNumber, strict: bool) -> Option<Result<Phone, InvalidRecipient>> {
-    let kind = number.get_type();
-    if kind == PhoneNumberType::Unknown {
-        return None;
-    }
-    match refusal(kind, number.country_code).filter(|_| strict) {
-        Some(refusal) => Some(Err(refusal)),
-        None => Some(e164(Zeroizing::new(
+    let allowed = allowed(number.get_type(), number.country_code, strict)?;
+    Some(allowed.and_then(|()| {
+        e164(Zeroizing::new(
             number.format_as(PhoneNumberFormat::E164).into_owned(),
-        ))),
-    }
+        ))
+    }))
 }
 
 /// Why strict rules take no number of this kind that can exist.

@@ -49,17 +49,19 @@ impl DigitPattern {
 
     /// Whether the pattern describes the beginning of these ASCII digits.
     pub(super) fn begins(&self, digits: &str) -> bool {
+        self.beginnings(digits).next().is_some()
+    }
+
+    /// How many of the first of these ASCII digits the pattern describes, in every way there is.
+    pub(super) fn beginnings(&self, digits: &str) -> impl Iterator<Item = usize> {
         let mut state = self.start;
-        let mut bytes = digits.bytes();
-        loop {
-            if self.accepts[usize::from(state)] {
-                return true;
-            }
-            match bytes.next() {
-                Some(digit) if state != 0 => state = self.step(state, digit),
-                _ => return false,
-            }
-        }
+        let first = std::iter::once(state);
+        let states = first.chain(digits.bytes().map(move |digit| {
+            state = self.step(state, digit);
+            state
+        }));
+        let alive = states.take_while(|state| *state != 0).enumerate();
+        alive.filter_map(|(length, state)| self.accepts[usize::from(state)].then_some(length))
     }
 
     fn step(&self, state: u16, digit: u8) -> u16 {

@@ -26,7 +26,7 @@ struct Territory {
 }
 
 /// Numbers of certain lengths and of one pattern.
-struct Described {
+pub(super) struct Described {
     /// A bit each; any length without them.
     lengths: Option<u32>,
     pattern: Option<DigitPattern>,
@@ -115,7 +115,7 @@ impl Territory {
 }
 
 impl Described {
-    fn read(lengths: &[i32], base: Option<&str>) -> Option<Self> {
+    pub(super) fn read(lengths: &[i32], base: Option<&str>) -> Option<Self> {
         let bit = |length: &i32| {
             u32::try_from(*length)
                 .ok()
@@ -129,7 +129,7 @@ impl Described {
         })
     }
 
-    fn has(&self, national: &str) -> bool {
+    pub(super) fn has(&self, national: &str) -> bool {
         let fits = self
             .lengths
             .is_none_or(|lengths| lengths.checked_shr(len(national)).unwrap_or(0) & 1 == 1);
@@ -147,7 +147,7 @@ fn len(national: &str) -> u32 {
     clippy::option_option,
     reason = "not understood, or understood and not there"
 )]
-fn pattern(base: Option<&str>) -> Option<Option<DigitPattern>> {
+pub(super) fn pattern(base: Option<&str>) -> Option<Option<DigitPattern>> {
     let Some(base) = base else {
         return Some(None);
     };
@@ -156,7 +156,7 @@ fn pattern(base: Option<&str>) -> Option<Option<DigitPattern>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
     use rlibphonenumber::PhoneNumber;
 
@@ -176,7 +176,7 @@ mod tests {
     }
 
     /// The digits of an example of every kind of number of every country and network.
-    fn examples() -> Vec<(i32, String)> {
+    pub(in super::super) fn examples() -> Vec<(i32, String)> {
         const KINDS: [PhoneNumberType; 10] = [
             PhoneNumberType::FixedLine,
             PhoneNumberType::Mobile,
