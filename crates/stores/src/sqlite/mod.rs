@@ -6,6 +6,7 @@ mod api_keys;
 mod audit;
 mod backup;
 mod checkpoint;
+mod desk;
 mod file;
 mod gate;
 mod guard;
