@@ -1,6 +1,7 @@
 //! What processes cost: processor time and memory, as the kernel counts them.
 
 use std::fs;
+use std::time::Instant;
 
 /// The kernel tells processor time in hundredths of a second, on every Linux of our day.
 const MICROS_PER_TICK: u64 = 10_000;
@@ -48,6 +49,43 @@ pub(crate) fn resident_bytes(pids: &[u32]) -> u64 {
     pids.iter().filter_map(resident).sum()
 }
 
+/// What the host takes from this machine, if it is a guest: time in which its processors could have run and
+/// others did.
+pub(crate) struct Host {
+    since: Instant,
+    stolen: u64,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            since: Instant::now(),
+            stolen: stolen_micros(),
+        }
+    }
+}
+
+impl Host {
+    /// The part of all processors' time that was taken since this was asked last.
+    pub(crate) fn stolen_share(&mut self) -> f64 {
+        let before = std::mem::take(self);
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let all = (self.since - before.since).as_micros() as f64 * processors as f64;
+        self.stolen.saturating_sub(before.stolen) as f64 / all.max(1.0)
+    }
+}
+
+fn stolen_micros() -> u64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    stolen_ticks(&stat).unwrap_or(0) * MICROS_PER_TICK
+}
+
+/// The eighth figure of the first line of `/proc/stat`: of all processors together.
+fn stolen_ticks(stat: &str) -> Option<u64> {
+    let all = stat.lines().next()?.strip_prefix("cpu ")?;
+    all.split_whitespace().nth(7)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +94,13 @@ mod tests {
     fn time_is_read_past_a_name_with_brackets() {
         let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 30 10 1 1 20";
         assert_eq!(ticks(stat), Some(42));
+    }
+
+    #[test]
+    fn what_the_host_took_is_read_of_all_processors() {
+        let stat = "cpu  10 20 30 40 50 60 70 80 90 0\ncpu0 1 2 3 4 5 6 7 8 9 0\n";
+        assert_eq!(stolen_ticks(stat), Some(80));
+        assert_eq!(stolen_ticks("intr 1 2 3 4 5 6 7 8 9"), None);
     }
 
     #[test]

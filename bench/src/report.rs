@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
+use crate::process::Host;
 use crate::round::Figures;
 
 /// Everything that a run showed.
@@ -13,6 +14,8 @@ use crate::round::Figures;
 pub(crate) struct Report {
     pub(crate) title: String,
     pub(crate) cells: Vec<Cell>,
+    #[serde(skip)]
+    host: Host,
 }
 
 /// One subject under one load, round by round.
@@ -32,6 +35,11 @@ const COMPARED: [&str; 5] = [
     "part_p50_ms",
     "part_p99_ms",
 ];
+
+/// The part of the processors' time that the host took in a round.
+const STOLEN: &str = "stolen_share";
+/// From here on latencies of a round are the host's.
+const MUCH: f64 = 0.01;
 
 impl Cell {
     /// The values of a figure, lowest first.
@@ -61,17 +69,19 @@ impl Report {
         Self {
             title,
             cells: Vec::new(),
+            host: Host::default(),
         }
     }
 
-    /// Adds a round of a subject.
+    /// Adds a round of a subject, and what the host took meanwhile.
     pub(crate) fn push(
         &mut self,
         scenario: &str,
         connections: usize,
         subject: &str,
-        figures: Figures,
+        mut figures: Figures,
     ) {
+        figures.insert(STOLEN.to_owned(), self.host.stolen_share());
         let key = (scenario, connections, subject);
         if let Some(cell) = self.cells.iter_mut().find(|cell| cell.key() == key) {
             cell.rounds.push(figures);
@@ -100,6 +110,32 @@ impl Report {
     /// Medians over the rounds; the spread is from the lowest to the highest.
     pub(crate) fn print(&self) {
         println!("\n{}", self.title);
+        self.print_figures();
+        if let Some(disturbed) = self.disturbed() {
+            println!("\n{disturbed}");
+        }
+    }
+
+    /// Says that the host took so much that the figures are of it, too.
+    fn disturbed(&self) -> Option<String> {
+        let rounds = self.cells.iter().flat_map(|cell| &cell.rounds);
+        let taken: Vec<f64> = rounds
+            .filter_map(|round| round.get(STOLEN))
+            .copied()
+            .collect();
+        let much = taken.iter().filter(|taken| **taken >= MUCH).count();
+        let most = taken.iter().copied().fold(0.0, f64::max);
+        (much > 0).then(|| {
+            format!(
+                "Disturbed: the host took 1 % of the processors' time or more in {much} of {} rounds, {:.0} % in the \
+                 worst. Only ratios within a round mean anything, and latencies there are the host's.",
+                taken.len(),
+                most * 100.0
+            )
+        })
+    }
+
+    fn print_figures(&self) {
         let of_load = |cell: &Cell| cell.median("turns_per_second").is_some();
         if !self.cells.iter().any(of_load) {
             return self.print_plainly();
@@ -247,5 +283,19 @@ mod tests {
     fn the_median_of_an_even_number_lies_between_two() {
         assert_eq!(report(&[1.0, 4.0]).cells[0].median("x"), Some(2.5));
         assert_eq!(report(&[]).cells.len(), 0);
+    }
+
+    #[test]
+    fn a_report_says_when_the_host_took_the_machine_away() {
+        let mut report = report(&[1.0, 2.0, 3.0]);
+        let mut taken = [0.0, 0.42, MUCH / 2.0].into_iter();
+        for round in &mut report.cells[0].rounds {
+            let measured = round.insert(STOLEN.to_owned(), taken.next().unwrap());
+            assert!(measured.is_some_and(|share| (0.0..=1.0).contains(&share)));
+        }
+        let said = report.disturbed().unwrap();
+        assert!(said.contains("in 1 of 3 rounds, 42 %"), "{said}");
+        report.cells[0].rounds.remove(1);
+        assert_eq!(report.disturbed(), None);
     }
 }
