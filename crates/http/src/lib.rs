@@ -67,8 +67,7 @@ pub fn api_router_at(app: Arc<App>, surfaces: &[SurfaceKind], path: &str) -> Rou
 
 fn api(app: &App, surfaces: &[SurfaceKind], path: &str) -> (Router<Arc<App>>, Vec<Direct>) {
     let origins = cors::Origins::new(&app.cors_origins);
-    let gate = Arc::clone(&app.gate);
-    mount_all(surfaces, app.dev.is_some(), path).finish(origins, gate)
+    mount_all(surfaces, app.dev.is_some(), path).finish(origins, app)
 }
 
 /// Every route that [`api_router`] has.

@@ -13,11 +13,12 @@ use axum::routing::MethodRouter;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::tag::TagBuilder;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use watchword_core::account::Accounts;
 
 use crate::app::{App, SurfaceKind};
 use crate::cors::{self, Origins};
 use crate::direct::{self, Asked, Direct, Handler};
-use crate::gate::{Entrance, Gate, Kind};
+use crate::gate::{Entrance, Gate, Kind, Room};
 use crate::problem::{Problem, ProblemKind};
 use crate::surfaces::dialect::Dialect;
 use crate::surfaces::trouble::Trouble;
@@ -90,6 +91,8 @@ pub(crate) struct Mount {
     nowhere: Arc<OnceLock<Nowhere>>,
     /// Who gets in; known then, too.
     gate: Arc<OnceLock<Arc<Gate>>>,
+    /// Who has room for passwords.
+    accounts: Arc<OnceLock<Arc<Accounts>>>,
 }
 
 impl Mount {
@@ -102,6 +105,7 @@ impl Mount {
             dialects: Vec::new(),
             nowhere: Arc::default(),
             gate: Arc::default(),
+            accounts: Arc::default(),
         }
     }
 
@@ -131,10 +135,42 @@ impl Mount {
         dialect: Dialect,
         routes: UtoipaMethodRouter<Arc<App>>,
     ) -> Self {
-        let words = move |wait| dialect.refuse(Trouble::Overloaded(Kind::Send, wait));
+        let entrance = self.spoken_entrance(dialect);
+        self.spoken_behind(entrance, dialect, routes)
+    }
+
+    /// The same for those that bring a password. `full` is what they are told when too many wait to be hashed.
+    pub(crate) fn spoken_password(
+        self,
+        dialect: Dialect,
+        full: fn() -> Trouble,
+        routes: UtoipaMethodRouter<Arc<App>>,
+    ) -> Self {
+        let accounts = Arc::clone(&self.accounts);
+        let has_room = move || accounts.get().is_none_or(|accounts| accounts.has_room());
+        let room = Room {
+            is_full: Arc::new(move || !has_room()),
+            words: Arc::new(move || dialect.refuse(full())),
+        };
+        let entrance = Entrance {
+            room: Some(room),
+            ..self.spoken_entrance(dialect)
+        };
+        self.spoken_behind(entrance, dialect, routes)
+    }
+
+    fn spoken_entrance(&self, dialect: Dialect) -> Entrance {
+        self.entrance(move |wait| dialect.refuse(Trouble::Overloaded(Kind::Send, wait)))
+    }
+
+    fn spoken_behind(
+        self,
+        entrance: Entrance,
+        dialect: Dialect,
+        routes: UtoipaMethodRouter<Arc<App>>,
+    ) -> Self {
         let (schemas, paths, methods) = routes;
-        let methods = methods.route_layer(self.entrance(words));
-        self.spoken(dialect, (schemas, paths, methods))
+        self.spoken(dialect, (schemas, paths, methods.route_layer(entrance)))
     }
 
     /// As [`Self::documented`], for requests that send a code: behind the gate.
@@ -187,6 +223,7 @@ impl Mount {
         Entrance {
             gate: Arc::clone(&self.gate),
             words: Arc::new(words),
+            room: None,
         }
     }
 
@@ -283,7 +320,7 @@ impl Mount {
     pub(crate) fn finish(
         mut self,
         origins: Option<Origins>,
-        gate: Arc<Gate>,
+        app: &App,
     ) -> (Router<Arc<App>>, Vec<Direct>) {
         // What pages of other origins may read is said around the handlers, by the router.
         let mut direct = match origins {
@@ -294,7 +331,10 @@ impl Mount {
             direct.iter_mut().for_each(|one| one.beside(&route.path));
         }
         // Set once: nobody else finishes what this takes.
-        let _ = self.gate.set(gate);
+        let _ = self.gate.set(Arc::clone(&app.gate));
+        if let Some(accounts) = &app.accounts {
+            let _ = self.accounts.set(Arc::clone(accounts));
+        }
         let (surfaces, _) = self.surfaces.split_for_parts();
         let surfaces = surfaces.method_not_allowed_fallback(no_such_method);
         let surfaces = match origins {

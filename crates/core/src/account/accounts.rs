@@ -87,6 +87,12 @@ impl Accounts {
         Self(parts)
     }
 
+    /// Whether a registration that came now would find room for its password. Another one may be quicker.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.0.passwords.has_room()
+    }
+
     /// Sends a code for a login over WhatsApp, whether or not the number has an account.
     ///
     /// # Errors

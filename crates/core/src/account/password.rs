@@ -213,6 +213,12 @@ pub trait PasswordHasher: Send + Sync + 'static {
         Ok(Box::new(()))
     }
 
+    /// Whether there is room for one more now: what is certain to be refused need not even be read. Another
+    /// one may be quicker.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// Hashes a password.
     ///
     /// # Errors

@@ -29,6 +29,17 @@ pub(crate) struct Entrance {
     /// Known when every route is in place.
     pub(crate) gate: Arc<OnceLock<Arc<Gate>>>,
     pub(crate) words: Words,
+    /// What else there has to be room for.
+    pub(crate) room: Option<Room>,
+}
+
+/// Something that a request needs and that may be full. It is asked first: whoever is certain to be refused
+/// stands in no line, and its body is read and thrown away.
+#[derive(Clone)]
+pub(crate) struct Room {
+    pub(crate) is_full: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Says the refusal.
+    pub(crate) words: Arc<dyn Fn() -> Response + Send + Sync>,
 }
 
 impl Layer<Route> for Entrance {
@@ -98,8 +109,13 @@ impl Guest for (Route, Request) {
 impl Entrance {
     /// Lets a guest in, at once or later, or refuses it once its body was read.
     pub(crate) fn enter<G: Guest>(&self, guest: G) -> Entering<G> {
-        let Self { gate, words } = self;
+        let Self { gate, words, room } = self;
         let gate = gate.get_or_init(Arc::default);
+        if let Some(room) = room
+            && (room.is_full)()
+        {
+            return Entering::refused(guest, gate.no_room((room.words)()));
+        }
         match gate.admit(Kind::Send) {
             Ok((place, Turn::AtOnce)) => Entering::Admitted {
                 line: None,
@@ -113,19 +129,22 @@ impl Entrance {
                 answer: None,
                 place,
             },
-            Err(wait) => {
-                let refusal = TurnedAway::by(words(wait));
-                let (parts, body) = guest.into_parts();
-                let answer = async move {
-                    // Some HTTP/2 clients lose an answer that comes before they have sent their body,
-                    // and an HTTP/1 connection is kept only behind a whole one.
-                    let _ = read_body(&parts.headers, body).await;
-                    refusal
-                };
-                let answer = Box::pin(answer);
-                Entering::Refused { answer }
-            }
+            Err(wait) => Entering::refused(guest, TurnedAway::by(words(wait))),
         }
+    }
+}
+
+impl<G: Guest> Entering<G> {
+    fn refused(guest: G, refusal: Response) -> Self {
+        let (parts, body) = guest.into_parts();
+        let answer = async move {
+            // Some HTTP/2 clients lose an answer that comes before they have sent their body,
+            // and an HTTP/1 connection is kept only behind a whole one.
+            let _ = read_body(&parts.headers, body).await;
+            refusal
+        };
+        let answer = Box::pin(answer);
+        Self::Refused { answer }
     }
 }
 
@@ -269,6 +288,7 @@ mod tests {
             let entrance = Entrance {
                 gate: known,
                 words: Arc::new(|_| Response::new(Body::empty())),
+                room: None,
             };
             let router = Router::new()
                 .route("/send", post(handler("send")).route_layer(entrance))
@@ -347,6 +367,7 @@ mod tests {
         let slow = post(handler).route_layer(Entrance {
             gate: known,
             words: Arc::new(|_| Response::new(Body::empty())),
+            room: None,
         });
         let house = House {
             router: Router::new().route("/send", slow),

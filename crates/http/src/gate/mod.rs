@@ -16,7 +16,7 @@ use axum::response::Response;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-pub(crate) use entrance::{Entrance, Guest};
+pub(crate) use entrance::{Entrance, Guest, Room};
 use rush::{Rush, Turn};
 
 use crate::serve::Limits;

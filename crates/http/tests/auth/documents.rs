@@ -228,6 +228,43 @@ async fn a_registration_beyond_the_room_for_passwords_is_refused_before_anything
     assert_eq!(world.pigeon.count(), 0);
 }
 
+/// A pool that says so before anybody comes.
+struct Closed;
+
+#[async_trait]
+impl PasswordHasher for Closed {
+    fn has_room(&self) -> bool {
+        false
+    }
+
+    fn announce(&self) -> Result<Announced, HashError> {
+        panic!("it said that it had no room")
+    }
+
+    async fn hash(&self, _: Password) -> Result<PasswordHash, HashError> {
+        panic!("it said that it had no room")
+    }
+
+    async fn matches(&self, _: Password, _: PasswordHash) -> Result<bool, HashError> {
+        panic!("it said that it had no room")
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_for_passwords_a_registration_is_not_even_read() {
+    let world = World::with(Setting {
+        passwords: Arc::new(Closed),
+        ..Setting::default()
+    });
+    for mobile in [MOBILE, "no number"] {
+        let refused = world.register(EMAIL, mobile, PASSWORD).await;
+        refused.says(503, UNABLE);
+        assert_eq!(refused.header("retry-after"), "5");
+    }
+    assert_eq!(world.gate.figures().sends_refused, 2, "counted as overload");
+    assert_eq!(world.request_otp(MOBILE, false).await.status, 200);
+}
+
 /// A store of accounts that cannot be reached.
 struct Gone;
 

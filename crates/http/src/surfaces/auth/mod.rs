@@ -37,7 +37,7 @@ pub(super) fn mount(mount: Mount) -> Mount {
     mount
         .dialect(AUTH)
         .spoken_send(AUTH, routes!(request_login_code))
-        .spoken_send(AUTH, routes!(register_account))
+        .spoken_password(AUTH, full, routes!(register_account))
         .spoken(AUTH, routes!(verify_account_code))
         .spoken_send(AUTH, routes!(resend_registration_code))
 }
@@ -139,8 +139,8 @@ async fn register(call: Call) -> Result<Response, Trouble> {
         }
         Err(RegisterError::Taken) => Ok(words::refused(StatusCode::CONFLICT, words::TAKEN)),
         Err(RegisterError::Hash(HashError::Busy)) => {
-            let refusal = AUTH.refuse(of_hash(HashError::Busy));
-            Ok(call.app.gate.no_room(refusal))
+            // It was not full when this came in.
+            Ok(call.app.gate.no_room(AUTH.refuse(full())))
         }
         Err(RegisterError::Hash(error)) => Err(of_hash(error)),
         Err(RegisterError::Send(error)) => Err(of_send(error)),
@@ -282,6 +282,11 @@ fn of_send(error: SendError) -> Trouble {
         | SendError::Undeliverable => Trouble::Send(SendError::Undeliverable),
         error => Trouble::Send(error),
     }
+}
+
+/// Too many passwords wait to be hashed.
+fn full() -> Trouble {
+    of_hash(HashError::Busy)
 }
 
 fn of_hash(error: HashError) -> Trouble {

@@ -194,6 +194,10 @@ impl PasswordHasher for PasswordPool {
         Ok(Box::new(Place::among(&self.announced, self.most)?))
     }
 
+    fn has_room(&self) -> bool {
+        self.announced.load(Ordering::Acquire) < self.most
+    }
+
     async fn hash(&self, password: Password) -> Result<PasswordHash, HashError> {
         let (cost, entropy) = (self.cost, Arc::clone(&self.entropy));
         self.run(move || cost.hash(&password, entropy.as_ref()))
@@ -269,9 +273,11 @@ mod tests {
         let pool = pool(2, 3);
         let all: Vec<_> = (0..5).map(|_| pool.announce().unwrap()).collect();
         for _ in 0..10 {
+            assert!(!pool.has_room());
             assert!(matches!(pool.announce(), Err(HashError::Busy)));
         }
         drop(all);
+        assert!(pool.has_room());
         assert!(pool.announce().is_ok());
     }
 
