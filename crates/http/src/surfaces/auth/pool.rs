@@ -12,8 +12,8 @@ use watchword_core::account::{
     Announced, HashCost, HashError, Password, PasswordHash, PasswordHasher,
 };
 
-/// Hashes passwords on threads of its own, which the system runs when no other wants the processor (on
-/// Linux), so that nobody who logs in by code waits for them.
+/// Hashes passwords on threads of its own, at the lowest priority (on Linux), so that who logs in by code
+/// hardly waits for them.
 ///
 /// The memory of hashing is bounded: that of one hash ([`HashCost::memory_kib`]) times `workers`.
 pub struct PasswordPool {
