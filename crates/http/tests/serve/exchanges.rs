@@ -128,6 +128,51 @@ async fn a_client_that_leaves_before_the_answer_is_reported_once_as_499() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_behind_its_body_is_reported_as_499() {
+    let server = Server::start(settings(patient())).await;
+    let mut client = server.connect().await;
+    client
+        .write("POST /forever HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
+        .await;
+    server.stage.entered(1).await;
+    drop(client);
+    let seen = server.memory.requests(1).await;
+    assert_eq!((seen[0].status, seen[0].complete), (499, false));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_page_in_the_making_ends_it() {
+    let server = Server::start(settings(patient())).await;
+    let mut client = server.connect().await;
+    client
+        .write("GET /unfinished HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
+    let mut some = [0; 1024];
+    crate::harness::soon(tokio::io::AsyncReadExt::read(&mut client.0, &mut some))
+        .await
+        .unwrap();
+    drop(client);
+    let seen = server.memory.requests(1).await.remove(0);
+    assert_eq!((seen.status, seen.complete), (200, false));
+}
+
+#[tokio::test]
+async fn what_a_client_sends_while_it_waits_is_its_next_request() {
+    let server = Server::start(settings(patient())).await;
+    let mut client = server.connect().await;
+    client.write("GET /gated HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    server.stage.entered(1).await;
+    let next = "POST /echo/a HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n";
+    client.write(next.to_owned() + &"x".repeat(1200)).await;
+    server.is_alive().await;
+    server.stage.gate.add_permits(1);
+    assert!(client.response().await.ends_with("through"));
+    client.write("y".repeat(800)).await;
+    let echoed = client.response().await;
+    assert!(echoed.ends_with(&("x".repeat(1200) + &"y".repeat(800))));
+}
+
+#[tokio::test]
 async fn a_response_that_was_not_taken_is_reported_incomplete() {
     let server = Server::start(settings(patient())).await;
     let mut client = server.connect().await;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
+use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -210,7 +211,7 @@ pub(crate) fn router(stage: &Arc<Stage>) -> Router {
         )
         .route(
             "/forever",
-            get(async move || {
+            any(async move || {
                 forever();
                 std::future::pending::<()>().await;
             }),
@@ -220,6 +221,13 @@ pub(crate) fn router(stage: &Arc<Stage>) -> Router {
             get(async move |client: ClientAddress, id: RequestId| {
                 who();
                 format!("{client} {id}")
+            }),
+        )
+        .route(
+            "/unfinished",
+            get(async || {
+                let first = stream::iter([Ok::<_, std::io::Error>("first")]);
+                Body::from_stream(first.chain(stream::pending()))
             }),
         )
         .route("/big", get(async || Body::from(vec![b'x'; BIG])))

@@ -104,6 +104,18 @@ async fn both_protocols_are_offered_and_served() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_before_its_answer_is_noticed() {
+    let (folder, root) = Folder::new().fill();
+    let server = Server::on(bind(&folder.files).await.unwrap(), settings(patient()));
+    let mut tls = connect(&server, &root, "http/1.1").await.unwrap();
+    let request = "GET /forever HTTP/1.1\r\nHost: a\r\n\r\n";
+    soon(tls.write_all(request.as_bytes())).await.unwrap();
+    server.stage.entered(1).await;
+    soon(tls.shutdown()).await.unwrap(); // says goodbye, and keeps the connection
+    assert_eq!(server.memory.requests(1).await[0].status, 499);
+}
+
+#[tokio::test]
 async fn new_certificates_are_used_after_a_reload_and_bad_ones_are_not() {
     let (folder, old) = Folder::new().fill();
     let listener = bind(&folder.files).await.unwrap();
