@@ -37,8 +37,8 @@ pub(crate) struct Argon2 {
 const APART: u64 = 30_000_000;
 
 impl Argon2 {
-    pub(crate) async fn run(&self, common: &Common) -> Result<Report, Failure> {
-        let mut report = Report::new(format!(
+    pub(crate) async fn run(&self, common: &Common, report: &mut Report) -> Result<(), Failure> {
+        report.begin(format!(
             "{} checks a second, {} registrations at once",
             self.rate, self.registrations
         ));
@@ -59,7 +59,7 @@ impl Argon2 {
                 server.kill().await?;
             }
         }
-        Ok(report)
+        Ok(())
     }
 
     async fn measure(

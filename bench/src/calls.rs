@@ -53,8 +53,8 @@ struct Done {
 }
 
 impl Calls {
-    pub(crate) async fn run(&self, common: &Common) -> Result<Report, Failure> {
-        let mut report = Report::new(format!(
+    pub(crate) async fn run(&self, common: &Common, report: &mut Report) -> Result<(), Failure> {
+        report.begin(format!(
             "flows over {} connections, {} s a phase",
             self.connections, self.seconds
         ));
@@ -79,7 +79,7 @@ impl Calls {
                 report.push("calls", self.connections, &kind.name(), figures);
             }
         }
-        Ok(report)
+        Ok(())
     }
 
     async fn example(&self, way: &str, store: &StoreServer) -> Result<Done, Failure> {

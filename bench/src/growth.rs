@@ -38,8 +38,8 @@ pub(crate) struct Growth {
 }
 
 impl Growth {
-    pub(crate) async fn run(&self, common: &Common) -> Result<Report, Failure> {
-        let mut report = Report::new(format!("the flow, {} s a phase", self.seconds));
+    pub(crate) async fn run(&self, common: &Common, report: &mut Report) -> Result<(), Failure> {
+        report.begin(format!("the flow, {} s a phase", self.seconds));
         let mut stores = Stores::default();
         let crew = Crew::new(common.threads)?;
         for kind in &self.chosen.store {
@@ -89,7 +89,7 @@ impl Growth {
             report.push(&format!("growth {filled}"), 0, &kind.name(), figures);
             server.kill().await?;
         }
-        Ok(report)
+        Ok(())
     }
 
     /// The throughput against that of a server with as few live ones as at the first step, in turns: a machine

@@ -24,8 +24,8 @@ pub(crate) struct Idle {
 }
 
 impl Idle {
-    pub(crate) async fn run(&self, common: &Common) -> Result<Report, Failure> {
-        let mut report = Report::new("an empty server".to_owned());
+    pub(crate) async fn run(&self, common: &Common, report: &mut Report) -> Result<(), Failure> {
+        report.begin("an empty server".to_owned());
         let mut stores = Stores::default();
         for round in 0..self.rounds {
             for kind in &self.chosen.store {
@@ -49,7 +49,7 @@ impl Idle {
                 server.kill().await?;
             }
         }
-        Ok(report)
+        Ok(())
     }
 }
 

@@ -64,9 +64,13 @@ impl Phase {
         Ok(Self { tally, ..self })
     }
 
+    /// Turns that were begun and ended well.
+    pub(crate) fn turns_done(&self) -> u64 {
+        self.tally.turns.count() - self.tally.unserved
+    }
+
     pub(crate) fn turns_per_second(&self) -> f64 {
-        let served = self.tally.turns.count() - self.tally.unserved;
-        served as f64 / self.elapsed.as_secs_f64()
+        self.turns_done() as f64 / self.elapsed.as_secs_f64()
     }
 
     pub(crate) fn requests_per_second(&self) -> f64 {

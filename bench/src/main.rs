@@ -76,15 +76,31 @@ fn main() -> Result<(), Failure> {
         let runtime = Builder::new_multi_thread().enable_all().build()?;
         return runtime.block_on(bare::serve(bind));
     }
+    let common = &arguments.common;
+    // Before anything is measured in vain.
+    let earlier = common.compare.as_deref().map(Report::read).transpose()?;
+    common.check()?;
     // It starts servers and waits; the load has threads of its own.
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let mut report = Report::default();
+    let ended = runtime.block_on(async {
         tokio::select! {
-            measured = measure(&arguments) => measured,
+            measured = measure(&arguments, &mut report) => measured,
             // Servers end with what is dropped here.
             ended = ended() => ended,
         }
-    })
+    });
+    // The rounds of a run that was cut short are worth as much as those of a whole one.
+    if !report.is_empty() {
+        report.print();
+        if let Some(earlier) = earlier {
+            report.compare(&earlier);
+        }
+        if let Some(path) = &common.json {
+            report.write(path)?;
+        }
+    }
+    ended
 }
 
 /// Waits for a signal to end.
@@ -97,25 +113,15 @@ async fn ended() -> Result<(), Failure> {
     Err("ended by a signal".into())
 }
 
-async fn measure(arguments: &Arguments) -> Result<(), Failure> {
+async fn measure(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
     let common = &arguments.common;
-    // Before anything is measured in vain.
-    let earlier = common.compare.as_deref().map(Report::read).transpose()?;
-    let report = match &arguments.command {
-        None | Some(Command::Bare { .. }) => arguments.loads.run(common).await?,
-        Some(Command::Count(count)) => return count.run(common).await,
-        Some(Command::Idle(idle)) => idle.run(common).await?,
-        Some(Command::Growth(growth)) => growth.run(common).await?,
-        Some(Command::Calls(calls)) => calls.run(common).await?,
-        Some(Command::Overload(overload)) => overload.run(common).await?,
-        Some(Command::Argon2(argon2)) => argon2.run(common).await?,
-    };
-    report.print();
-    if let Some(earlier) = earlier {
-        report.compare(&earlier);
+    match &arguments.command {
+        None | Some(Command::Bare { .. }) => arguments.loads.run(common, report).await,
+        Some(Command::Count(count)) => count.run(common).await,
+        Some(Command::Idle(idle)) => idle.run(common, report).await,
+        Some(Command::Growth(growth)) => growth.run(common, report).await,
+        Some(Command::Calls(calls)) => calls.run(common, report).await,
+        Some(Command::Overload(overload)) => overload.run(common, report).await,
+        Some(Command::Argon2(argon2)) => argon2.run(common, report).await,
     }
-    if let Some(path) = &common.json {
-        report.write(path)?;
-    }
-    Ok(())
 }

@@ -65,6 +65,24 @@ pub(crate) struct Common {
     pub(crate) compare: Option<PathBuf>,
 }
 
+impl Common {
+    /// Whether there is something to measure, and a place for the figures.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if !self.binary.exists() {
+            let path = self.binary.display();
+            return Err(format!("{path} is missing; build it: cargo build --release").into());
+        }
+        if let Some(path) = &self.json {
+            // What stands there is kept until there are new figures.
+            let mut options = std::fs::OpenOptions::new();
+            if let Err(error) = options.create(true).append(true).open(path) {
+                return Err(format!("--json {}: {error}", path.display()).into());
+            }
+        }
+        Ok(())
+    }
+}
+
 /// One load on several servers, in turn.
 struct Group {
     scenario: Scenario,
@@ -126,12 +144,12 @@ impl Loads {
         ((self.minutes * 60.0 - starts * 0.7) / phases).clamp(0.4, 10.0)
     }
 
-    pub(crate) async fn run(&self, common: &Common) -> Result<Report, Failure> {
+    pub(crate) async fn run(&self, common: &Common, report: &mut Report) -> Result<(), Failure> {
         let groups = self.groups();
         let span = Duration::from_secs_f64(self.seconds(&groups));
         let crew = Crew::new(common.threads)?;
         let mut stores = Stores::default();
-        let mut report = Report::new(format!(
+        report.begin(format!(
             "{:.1} s a phase, {} rounds, part load {:.0} %, {} threads for the load, {} cores",
             span.as_secs_f64(),
             self.rounds,
@@ -177,6 +195,6 @@ impl Loads {
                 }
             }
         }
-        Ok(report)
+        Ok(())
     }
 }

@@ -38,11 +38,11 @@ pub(crate) struct Overload {
 /// Connections that carry the checks.
 const CHECKERS: usize = 64;
 /// How far the numbers of the loads are apart, so that nobody is met twice.
-const APART: u64 = 15_000_000;
+const APART: u64 = 12_000_000;
 
 impl Overload {
-    pub(crate) async fn run(&self, common: &Common) -> Result<Report, Failure> {
-        let mut report = Report::new(format!(
+    pub(crate) async fn run(&self, common: &Common, report: &mut Report) -> Result<(), Failure> {
+        report.begin(format!(
             "{} times the peak of starts over {} connections, {} s",
             self.times, self.connections, self.seconds
         ));
@@ -59,7 +59,7 @@ impl Overload {
                 server.kill().await?;
             }
         }
-        Ok(report)
+        Ok(())
     }
 
     /// The part of its throughput over 64 connections that the bare server has over so many: what they
@@ -86,78 +86,161 @@ impl Overload {
         usual.saturate(Scenario::Start, span / 4).await?;
         let peak = usual.saturate(Scenario::Start, span).await?;
         let peak = peak.turns_per_second();
+        drop(usual);
 
-        let mut checks = Load::connect(crew, address, CHECKERS, APART).await?;
         let check_rate = peak / 10.0;
+        let mut checks = Load::connect(crew, address, CHECKERS, APART).await?;
         checks.stock_up(Scenario::Right, span).await?;
         let calm = checks.overwhelm(Scenario::Right, check_rate, span).await?;
-        checks.stock_up(Scenario::Right, span).await?;
-        let (full, beside) = tokio::join!(
-            usual.saturate(Scenario::Start, span),
-            checks.overwhelm(Scenario::Right, check_rate, span),
-        );
-        let (full, beside) = (full?, beside?);
-        let most_done = full.turns_per_second() + beside.turns_per_second();
-
-        let before = process::resident_bytes(&server.pids());
-        checks.stock_up(Scenario::Right, span).await?;
-        // Last: a server does not wait for long for somebody to say something.
-        let mut starts = Load::connect(crew, address, self.connections, 2 * APART).await?;
-        let watch = Watch::start(server.pids());
-        let (starts, stressed) = tokio::join!(
-            starts.overwhelm(Scenario::Start, peak * self.times, span),
-            checks.overwhelm(Scenario::Right, check_rate, span),
-        );
-        let most = watch.most();
-        let (starts, stressed) = (starts?, stressed?);
-        // Idle ones were closed meanwhile.
-        let mut usual = Load::connect(crew, address, 64, 3 * APART).await?;
-        let after = usual.saturate(Scenario::Start, span / 2).await?;
+        let mut beside = Beside {
+            server,
+            crew,
+            checks,
+            check_rate,
+            span,
+        };
+        let most = beside.mix(64, 2 * APART, None).await?;
+        let offered = peak * self.times;
+        let overload = beside.mix(self.connections, 3 * APART, Some(offered));
+        let overload = overload.await?;
+        let afterwards = beside.mix(64, 4 * APART, None).await?;
 
         let mut figures = Figures::new();
         let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
         put("a_peak_starts_per_second", peak);
-        put("b_offered_starts_per_second", peak * self.times);
-        let rate = |count: u64, phase: &Phase| count as f64 / phase.elapsed.as_secs_f64();
+        put("b_offered_starts_per_second", offered);
+        let Mix { starts, checks, .. } = &overload;
+        let rate = |count: u64| count as f64 / starts.elapsed.as_secs_f64();
         let tally = &starts.tally;
+        put("c_answered_starts_per_second", rate(tally.answered()));
+        let good = overload.per_second();
+        put("d_goodput_of_most_done", good / most.per_second());
+        // There are as many live verifications by then as at the end of the overload.
         put(
-            "c_answered_starts_per_second",
-            rate(tally.answered(), &starts),
+            "d_goodput_of_most_done_afterwards",
+            good / afterwards.per_second(),
         );
-        let good = starts.turns_per_second() + stressed.turns_per_second();
-        put("d_goodput_of_most_done", good / most_done);
-        put("d_most_done_per_second", most_done);
+        put("d_most_done_per_second", most.per_second());
+        put("d_most_done_per_second_afterwards", afterwards.per_second());
+        for (when, mix) in [
+            ("", &overload),
+            ("_at_most", &most),
+            ("_afterwards", &afterwards),
+        ] {
+            put(
+                &format!("d_server_cpu_us_each{when}"),
+                mix.each(mix.server_cpu),
+            );
+            put(&format!("d_load_cpu_us_each{when}"), mix.each(mix.load_cpu));
+        }
         put("e_starts_done_per_second", starts.turns_per_second());
-        put(
-            "f_refused_per_second",
-            rate(tally.refusals.count(), &starts),
-        );
+        put("f_refused_per_second", rate(tally.refusals.count()));
         put("g_refusal_p50_ms", tally.refusals.millis_at(0.5));
         put("h_refusal_p99_ms", tally.refusals.millis_at(0.99));
         put("i_given_up_by_clients", tally.unserved as f64);
         put("j_checks_offered_per_second", check_rate);
-        put("k_checks_done_share", share(&stressed));
+        put("k_checks_done_share", share(checks));
         put("l_check_p50_ms_calm", calm.tally.requests.millis_at(0.5));
         put("m_check_p99_ms_calm", calm.tally.requests.millis_at(0.99));
-        let beside = &beside.tally.requests;
-        put("m_check_p99_ms_at_peak", beside.millis_at(0.99));
-        put("n_check_p50_ms", stressed.tally.requests.millis_at(0.5));
-        put("o_check_p99_ms", stressed.tally.requests.millis_at(0.99));
-        put("p_resident_mib_before", mib(before));
-        put("q_resident_mib_most", mib(most));
-        put("r_starts_per_second_afterwards", after.turns_per_second());
-        if let Some(example) = starts.tally.example.or(stressed.tally.example) {
+        put(
+            "m_check_p99_ms_at_peak",
+            most.checks.tally.requests.millis_at(0.99),
+        );
+        put("n_check_p50_ms", checks.tally.requests.millis_at(0.5));
+        put("o_check_p99_ms", checks.tally.requests.millis_at(0.99));
+        put("p_resident_mib_before", mib(overload.resident.0));
+        put("q_resident_mib_most", mib(overload.resident.1));
+        if let Some(example) = starts
+            .tally
+            .example
+            .as_ref()
+            .or(checks.tally.example.as_ref())
+        {
             println!("one of the refusals: {example}");
         }
         Ok(figures)
     }
 }
 
+/// Checks at a steady rate, beside which starts are measured.
+struct Beside<'a> {
+    server: &'a Server,
+    crew: &'a Crew,
+    checks: Load,
+    check_rate: f64,
+    span: Duration,
+}
+
+impl Beside<'_> {
+    /// The starts that get done over so many connections when so many a second are offered, or as many as can
+    /// be. `from` is the first of their numbers.
+    async fn mix(
+        &mut self,
+        connections: usize,
+        from: u64,
+        offered: Option<f64>,
+    ) -> Result<Mix, Failure> {
+        let (server, span) = (self.server, self.span);
+        self.checks.stock_up(Scenario::Right, span).await?;
+        let resident_before = process::resident_bytes(&server.pids());
+        // Only now: a server does not wait for long for somebody to say something.
+        let address = server.address(false)?;
+        let mut starts = Load::connect(self.crew, address, connections, from).await?;
+        let starts = async {
+            match offered {
+                Some(rate) => starts.overwhelm(Scenario::Start, rate, span).await,
+                None => starts.saturate(Scenario::Start, span).await,
+            }
+        };
+        let cpu = || {
+            let load = process::cpu_micros(&[std::process::id()]);
+            (process::cpu_micros(&server.pids()), load)
+        };
+        let before = cpu();
+        let watch = Watch::start(server.pids());
+        let checks = self
+            .checks
+            .overwhelm(Scenario::Right, self.check_rate, span);
+        let (starts, checks) = tokio::join!(starts, checks);
+        let after = cpu();
+        Ok(Mix {
+            starts: starts?,
+            checks: checks?,
+            server_cpu: after.0 - before.0,
+            load_cpu: after.1 - before.1,
+            resident: (resident_before, watch.most()),
+        })
+    }
+}
+
+/// Starts, and checks beside them.
+struct Mix {
+    starts: Phase,
+    checks: Phase,
+    /// Microseconds of processor time that the server took meanwhile.
+    server_cpu: u64,
+    /// Those of the load.
+    load_cpu: u64,
+    /// Bytes of the server, before and at most.
+    resident: (u64, u64),
+}
+
+impl Mix {
+    /// How much got done.
+    fn per_second(&self) -> f64 {
+        self.starts.turns_per_second() + self.checks.turns_per_second()
+    }
+
+    /// The part of these microseconds that each of them took.
+    fn each(&self, micros: u64) -> f64 {
+        micros as f64 / (self.starts.turns_done() + self.checks.turns_done()).max(1) as f64
+    }
+}
+
 /// The part of the turns that ended well.
 fn share(phase: &Phase) -> f64 {
     let tally = &phase.tally;
-    let done = tally.turns.count() - tally.unserved;
-    done as f64 / (tally.turns.count() + tally.astray).max(1) as f64
+    phase.turns_done() as f64 / (tally.turns.count() + tally.astray).max(1) as f64
 }
 
 /// Looks at memory ten times a second.

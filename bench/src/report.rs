@@ -65,12 +65,14 @@ impl Cell {
 }
 
 impl Report {
-    pub(crate) fn new(title: String) -> Self {
-        Self {
-            title,
-            cells: Vec::new(),
-            host: Host::default(),
-        }
+    /// From here on rounds are measured.
+    pub(crate) fn begin(&mut self, title: String) {
+        self.title = title;
+        self.host = Host::default();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.cells.is_empty()
     }
 
     /// Adds a round of a subject, and what the host took meanwhile.
