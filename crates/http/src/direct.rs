@@ -89,7 +89,7 @@ where
     Box::new(move |app, asked| {
         let handler = handler.clone();
         let answer = move |asked| handler(State(app), asked);
-        Box::pin(entrance.enter(Visit { asked, answer }))
+        entrance.enter(Visit { asked, answer })
     })
 }
 
@@ -101,8 +101,8 @@ struct Visit<F> {
 
 impl<F, A> Guest for Visit<F>
 where
-    F: FnOnce(Asked) -> A,
-    A: Future<Output = Response>,
+    F: FnOnce(Asked) -> A + Send + 'static,
+    A: Future<Output = Response> + Send + 'static,
 {
     type Answer = A;
 

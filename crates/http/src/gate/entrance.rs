@@ -63,7 +63,7 @@ pub(crate) struct Guarded {
 impl Service<Request> for Guarded {
     type Response = Response;
     type Error = Infallible;
-    type Future = Entering<(Route, Request)>;
+    type Future = Entering<Result<Response, Infallible>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Service::<Request>::poll_ready(&mut self.route, cx)
@@ -75,9 +75,9 @@ impl Service<Request> for Guarded {
 }
 
 /// A request before the gate, and who answers it behind.
-pub(crate) trait Guest {
+pub(crate) trait Guest: Send + 'static {
     /// The answer in the making.
-    type Answer: Future;
+    type Answer: Future + Send + 'static;
 
     /// Is answered.
     fn go_in(self) -> Self::Answer;
@@ -106,91 +106,95 @@ impl Guest for (Route, Request) {
     }
 }
 
+/// A request on its way through the gate.
+pub(crate) type Entering<R> = Pin<Box<dyn Future<Output = R> + Send>>;
+
 impl Entrance {
     /// Lets a guest in, at once or later, or refuses it once its body was read.
-    pub(crate) fn enter<G: Guest>(&self, guest: G) -> Entering<G> {
+    pub(crate) fn enter<G: Guest>(&self, guest: G) -> Entering<<G::Answer as Future>::Output> {
         let Self { gate, words, room } = self;
         let gate = gate.get_or_init(Arc::default);
         if let Some(room) = room
             && (room.is_full)()
         {
-            return Entering::refused(guest, gate.no_room((room.words)()));
+            return refused(guest, gate.no_room((room.words)()));
         }
         match gate.admit(Kind::Send) {
-            Ok((place, Turn::AtOnce)) => Entering::Admitted {
-                line: None,
-                later: None,
-                answer: Some(guest.go_in()),
-                place,
-            },
-            Ok((place, turn)) => Entering::Admitted {
+            Ok((place, Turn::AtOnce)) => {
+                let answer = guest.go_in();
+                Box::pin(Admitted {
+                    answer,
+                    _place: place,
+                })
+            }
+            Ok((place, turn)) => Box::pin(Standing {
                 line: Some(Line::of(gate, turn)),
-                later: Some(guest),
+                guest: Some(guest),
                 answer: None,
-                place,
-            },
-            Err(wait) => Entering::refused(guest, TurnedAway::by(words(wait))),
+                _place: place,
+            }),
+            Err(wait) => refused(guest, TurnedAway::by(words(wait))),
         }
     }
 }
 
-impl<G: Guest> Entering<G> {
-    fn refused(guest: G, refusal: Response) -> Self {
-        let (parts, body) = guest.into_parts();
-        let answer = async move {
-            // Some HTTP/2 clients lose an answer that comes before they have sent their body,
-            // and an HTTP/1 connection is kept only behind a whole one.
-            let _ = read_body(&parts.headers, body).await;
-            refusal
-        };
-        let answer = Box::pin(answer);
-        Self::Refused { answer }
-    }
+fn refused<G: Guest>(guest: G, refusal: Response) -> Entering<<G::Answer as Future>::Output> {
+    let (parts, body) = guest.into_parts();
+    Box::pin(async move {
+        // Some HTTP/2 clients lose an answer that comes before they have sent their body,
+        // and an HTTP/1 connection is kept only behind a whole one.
+        let _ = read_body(&parts.headers, body).await;
+        G::told(refusal)
+    })
 }
 
 pin_project! {
-    /// A request on its way through the gate.
-    #[project = EnteringProjection]
-    pub(crate) enum Entering<G: Guest> {
-        Refused { answer: Pin<Box<dyn Future<Output = Response> + Send>> },
-        Admitted {
-            line: Option<Line>,
-            // Whoever stands in line holds a request, not the kilobytes of a handler at work.
-            later: Option<G>,
-            #[pin]
-            answer: Option<G::Answer>,
-            place: Place,
-        },
+    /// A request that went in at once.
+    struct Admitted<A> {
+        #[pin]
+        answer: A,
+        _place: Place,
     }
 }
 
-impl<G: Guest> Future for Entering<G> {
+impl<A: Future> Future for Admitted<A> {
+    type Output = A::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<A::Output> {
+        self.project().answer.poll(cx)
+    }
+}
+
+/// A request that others go before. Thousands of them may stand: such a one holds what it was asked, and the
+/// kilobytes of a handler at work only once it is its turn, which are those that another one has just left.
+struct Standing<G: Guest> {
+    line: Option<Line>,
+    guest: Option<G>,
+    answer: Option<Pin<Box<G::Answer>>>,
+    _place: Place,
+}
+
+// Nothing in it is pinned but what is in a box of its own.
+impl<G: Guest> Unpin for Standing<G> {}
+
+impl<G: Guest> Future for Standing<G> {
     type Output = <G::Answer as Future>::Output;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
-            EnteringProjection::Refused { answer } => answer.as_mut().poll(cx).map(G::told),
-            EnteringProjection::Admitted {
-                line,
-                later,
-                mut answer,
-                ..
-            } => {
-                if let Some(line) = line {
-                    ready!(line.poll(cx));
-                }
-                if let Some(guest) = later.take() {
-                    answer.set(Some(guest.go_in()));
-                }
-                let Some(answer) = answer.as_pin_mut() else {
-                    return Poll::Pending; // one of the two is always there
-                };
-                let polled = answer.poll(cx);
-                // Whatever it waits for now is not a thread: the next one may have that.
-                *line = None;
-                polled
-            }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Some(line) = &mut this.line {
+            ready!(line.poll(cx));
         }
+        if let Some(guest) = this.guest.take() {
+            this.answer = Some(Box::pin(guest.go_in()));
+        }
+        let Some(answer) = &mut this.answer else {
+            return Poll::Pending; // one of the two is always there
+        };
+        let polled = answer.as_mut().poll(cx);
+        // Whatever it waits for now is not a thread: the next one may have that.
+        this.line = None;
+        polled
     }
 }
 
@@ -330,6 +334,40 @@ mod tests {
         assert_eq!(reached.len(), 200);
         assert!(reached[..100].iter().all(|name| *name == "check"));
         assert_eq!(house.gate.figures().sends_in_line, 0);
+    }
+
+    /// A guest whose answer takes much memory to make.
+    struct Heavy;
+
+    impl Guest for Heavy {
+        type Answer = std::future::Ready<[u8; 16_384]>;
+
+        fn go_in(self) -> Self::Answer {
+            std::future::ready([0; 16_384])
+        }
+
+        fn into_parts(self) -> (Parts, Body) {
+            Request::default().into_parts()
+        }
+
+        fn told(_: Response) -> [u8; 16_384] {
+            [0; 16_384]
+        }
+    }
+
+    #[tokio::test]
+    async fn who_stands_in_line_holds_no_room_for_its_answer() {
+        let house = House::new(1000);
+        house.is_late();
+        let entrance = Entrance {
+            gate: Arc::new(OnceLock::from(Arc::clone(&house.gate))),
+            words: Arc::new(|_| Response::new(Body::empty())),
+            room: None,
+        };
+        let standing = entrance.enter(Heavy);
+        assert_eq!(house.gate.figures().sends_in_line, 1);
+        assert!(size_of_val(&*standing) < 1024);
+        assert_eq!(standing.await.len(), 16_384);
     }
 
     #[tokio::test]
