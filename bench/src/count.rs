@@ -85,6 +85,7 @@ impl Count {
         if !on_path("valgrind") || !on_path("vgdb") {
             return Err("valgrind is not installed (Debian: apt-get install valgrind)".into());
         }
+        common.check()?;
         let mut costs = Costs::new();
         println!(
             "{:8} {:8} {:>14} {:>12}   a turn, of {}",

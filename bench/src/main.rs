@@ -79,7 +79,6 @@ fn main() -> Result<(), Failure> {
     let common = &arguments.common;
     // Before anything is measured in vain.
     let earlier = common.compare.as_deref().map(Report::read).transpose()?;
-    common.check()?;
     // It starts servers and waits; the load has threads of its own.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut report = Report::default();
@@ -115,6 +114,10 @@ async fn ended() -> Result<(), Failure> {
 
 async fn measure(arguments: &Arguments, report: &mut Report) -> Result<(), Failure> {
     let common = &arguments.common;
+    // Counting looks at its tools first.
+    if !matches!(arguments.command, Some(Command::Count(_))) {
+        common.check()?;
+    }
     match &arguments.command {
         None | Some(Command::Bare { .. }) => arguments.loads.run(common, report).await,
         Some(Command::Count(count)) => count.run(common).await,
