@@ -1,4 +1,5 @@
-//! What a shared store is good for: the same calls of the same scripts or functions from a bare client.
+//! What a shared store is good for: the same calls of the same scripts or functions from a bare client, and from
+//! `redis-benchmark`.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -17,8 +18,9 @@ use crate::scenario::Scenario;
 use crate::server::{Product, Server};
 use crate::stores::{StoreKind, StoreServer, Stores};
 
-/// Flows a second: from a bare client of the store, through the store without HTTP, through the product. The first
-/// two run in an example of the stores: `cargo build --release -p watchword-stores --features bare --example bare`.
+/// Flows a second: from a bare client of the store, through the store without HTTP, through the product; and starts
+/// a second from redis-benchmark and through the product. All but the product runs in an example of the stores:
+/// `cargo build --release -p watchword-stores --features bare --example bare`.
 #[derive(Args)]
 pub(crate) struct Calls {
     /// The store.
@@ -46,7 +48,10 @@ pub(crate) struct Calls {
     bare_connections: usize,
 }
 
-/// Flows a second, and microseconds of the store's processor time for each.
+/// How far the numbers of flows and starts are apart, so that nobody is met twice.
+const APART: u64 = 30_000_000;
+
+/// Flows or starts a second, and microseconds of the store's processor time for each.
 struct Done {
     per_second: f64,
     store_cpu_us: f64,
@@ -66,8 +71,13 @@ impl Calls {
                 let store = stores.fresh(*kind)?;
                 let through = self.example("store", &store).await?;
                 let bare = self.example("bare", &store).await?;
+                // The yardstick of those who know Redis. It has no use for a PostgreSQL.
+                let benchmark = match kind {
+                    StoreKind::Redis => Some(self.example("redis-benchmark", &store).await?),
+                    _ => None,
+                };
                 drop(store);
-                let product = self.product(common, &crew, stores.fresh(*kind)?).await?;
+                let (product, starts) = self.product(common, &crew, stores.fresh(*kind)?).await?;
                 let mut figures = Figures::new();
                 let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
                 for (name, done) in [("bare", &bare), ("store", &through), ("product", &product)] {
@@ -76,6 +86,15 @@ impl Calls {
                 }
                 put("store_to_bare", through.per_second / bare.per_second);
                 put("product_to_bare", product.per_second / bare.per_second);
+                put("product_starts_per_second", starts.per_second);
+                put("product_store_cpu_us_per_start", starts.store_cpu_us);
+                if let Some(benchmark) = benchmark {
+                    put("redis_benchmark_starts_per_second", benchmark.per_second);
+                    let ratio = starts.per_second / benchmark.per_second;
+                    put("product_starts_to_redis_benchmark", ratio);
+                    let cpu = benchmark.store_cpu_us;
+                    put("redis_benchmark_store_cpu_us_per_start", cpu);
+                }
                 report.push("calls", self.connections, &kind.name(), figures);
             }
         }
@@ -120,21 +139,33 @@ impl Calls {
         common: &Common,
         crew: &Crew,
         store: StoreServer,
-    ) -> Result<Done, Failure> {
+    ) -> Result<(Done, Done), Failure> {
         let product = Product::usual(&common.binary);
         let server = Server::product(&product, store).await?;
+        let flows = self.phase(&server, crew, Scenario::Flow, 0).await?;
+        let starts = self.phase(&server, crew, Scenario::Start, APART).await?;
+        server.kill().await?;
+        Ok((flows, starts))
+    }
+
+    async fn phase(
+        &self,
+        server: &Server,
+        crew: &Crew,
+        scenario: Scenario,
+        from: u64,
+    ) -> Result<Done, Failure> {
         let span = Duration::from_secs(self.seconds);
-        let mut load = Load::connect(crew, server.address(false)?, self.connections, 0).await?;
-        load.saturate(Scenario::Flow, span / 3).await?;
+        let address = server.address(false)?;
+        let mut load = Load::connect(crew, address, self.connections, from).await?;
+        load.saturate(scenario, span / 3).await?;
         let pids = server.store.pids();
         let before = process::cpu_micros(&pids);
-        let flows = load.saturate(Scenario::Flow, span).await?;
+        let turns = load.saturate(scenario, span).await?;
         let spent = process::cpu_micros(&pids).saturating_sub(before);
-        drop(load);
-        server.kill().await?;
         Ok(Done {
-            per_second: flows.turns_per_second(),
-            store_cpu_us: spent as f64 / flows.tally.turns.count().max(1) as f64,
+            per_second: turns.turns_per_second(),
+            store_cpu_us: spent as f64 / turns.tally.turns.count().max(1) as f64,
         })
     }
 }

@@ -145,6 +145,8 @@ impl Growth {
         );
         put("flow_part_p50_ms", open.tally.turns.millis_at(0.5));
         put("flow_part_p99_ms", open.tally.turns.millis_at(0.99));
+        let requests = &open.tally.requests;
+        put("flow_part_request_p99_ms", requests.millis_at(0.99));
         put("flow_part_p999_ms", open.tally.turns.millis_at(0.999));
         put("flow_part_slowest_ms", open.tally.turns.slowest_millis());
         Ok(figures)

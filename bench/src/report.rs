@@ -28,12 +28,13 @@ pub(crate) struct Cell {
 }
 
 /// The figures of a load that are compared; the JSON holds all.
-const COMPARED: [&str; 5] = [
+const COMPARED: [&str; 6] = [
     "requests_per_second",
     "cpu_us_per_request",
     "store_cpu_us_per_request",
     "part_p50_ms",
     "part_p99_ms",
+    "part_request_p99_ms",
 ];
 
 /// The part of the processors' time that the host took in a round.
@@ -146,9 +147,9 @@ impl Report {
             let (scenario, connections) = load;
             println!("\n{scenario}, {connections} connections\n");
             println!(
-                "| | requests/s | spread | of bare | CPU µs/request | of bare | of the store | p50 | p99 | p99.9 | slowest | full p99 | MiB | load busy |"
+                "| | requests/s | spread | of bare | CPU µs/request | of bare | of the store | p50 | p99 | p99.9 | slowest | of requests | full p99 | MiB | load busy |"
             );
-            println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+            println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
             let cells: Vec<_> = self
                 .cells
                 .iter()
@@ -160,7 +161,7 @@ impl Report {
             }
         }
         println!(
-            "\nLatencies are of whole turns, in ms, at part load, from when a turn was due; full p99 at full load. Load busy: how much of their time the load's threads used; at 1.00 they, not the server, were the limit."
+            "\nLatencies are of whole turns, in ms, at part load, from when a turn was due; of requests: the p99 of single ones, the first of a turn from then, too; full p99: of turns, at full load. Load busy: how much of their time the load's threads used; at 1.00 they, not the server, were the limit."
         );
     }
 
@@ -243,6 +244,7 @@ fn row(cell: &Cell, bare: Option<&Cell>) -> String {
         show("part_p99_ms", 2),
         show("part_p999_ms", 2),
         show("part_slowest_ms", 1),
+        show("part_request_p99_ms", 2),
         show("full_p99_ms", 2),
         show("resident_mib", 0),
         show("generator_busy", 2) + " |",

@@ -2,17 +2,22 @@
 //! client that does nothing else.
 //!
 //! `cargo run --release -p watchword-stores --features bare --example bare -- WAY URL [TASKS]
-//! [SECONDS] [CONNECTIONS]`, where WAY is `store` or `bare`.
+//! [SECONDS] [CONNECTIONS]`, where WAY is `store`, `bare` or `redis-benchmark`.
 //!
 //! A flow is a start, the note of its hand-over and a check with the right code, one after the
 //! other; each task has one under way. The bare client shares CONNECTIONS among all tasks, and
 //! sends what it has to say without waiting for answers. With a bare client, the URL of Redis is
 //! that of one server without a password.
+//!
+//! `redis-benchmark` (of Redis, or Debian's redis-tools) has the same many connections and calls under way, and
+//! calls the script of a start only.
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,
     clippy::unwrap_used,
-    clippy::cast_precision_loss
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
 )]
 
 use std::collections::VecDeque;
@@ -54,7 +59,7 @@ fn argument(number: usize, default: u64) -> u64 {
 
 #[tokio::main]
 async fn main() {
-    let way = std::env::args().nth(1).expect("store or bare");
+    let way = std::env::args().nth(1).expect("a way");
     let url = std::env::args().nth(2).expect("a URL");
     let (tasks, seconds) = (argument(3, 64), argument(4, 5));
     let connections = argument(5, 4).clamp(1, tasks);
@@ -66,11 +71,14 @@ async fn main() {
         until: began + span,
     });
     let redis = url.starts_with("redis://");
+    if way == "redis-benchmark" {
+        return redis_benchmark(&url, tasks, connections, seconds).await;
+    }
     match (way.as_str(), redis) {
         ("store", _) => through_the_store(&url, tasks, &turns).await,
         ("bare", true) => bare_redis(&url, tasks, connections, &turns).await,
         ("bare", false) => bare_postgres(&url, tasks, connections, &turns).await,
-        _ => panic!("store or bare"),
+        _ => panic!("store, bare or redis-benchmark"),
     }
     let flows = turns.next.load(Ordering::Relaxed) - first;
     let rate = flows as f64 / began.elapsed().as_secs_f64();
@@ -107,9 +115,14 @@ async fn through_the_store(url: &str, tasks: u64, turns: &Arc<Turns>) {
     opened.close().await;
 }
 
-async fn bare_redis(url: &str, tasks: u64, connections: u64, turns: &Arc<Turns>) {
+/// Host and port of a server.
+fn host(url: &str) -> &str {
     let host = url.trim_start_matches("redis://");
-    let host = host.split(['/', '?']).next().expect("a host").to_owned();
+    host.split(['/', '?']).next().expect("a host")
+}
+
+async fn bare_redis(url: &str, tasks: u64, connections: u64, turns: &Arc<Turns>) {
+    let host = host(url).to_owned();
     let running: Vec<_> = (0..connections)
         .map(|connection| {
             let flows = tasks / connections + u64::from(connection < tasks % connections);
@@ -128,10 +141,7 @@ async fn one_connection(host: String, flows: u64, turns: Arc<Turns>) {
     stream.set_nodelay(true).expect("a socket");
     let (mut out, mut input) = (Vec::new(), Vec::with_capacity(1 << 16));
     for script in bare::redis::scripts() {
-        let load = format!("*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n${}\r\n", script.len());
-        out.extend(load.into_bytes());
-        out.extend(script.as_bytes());
-        out.extend(b"\r\n");
+        out.extend(command(&["SCRIPT", "LOAD", script]));
     }
     let mut loaded = bare::redis::scripts().len();
     // The flows whose answers are awaited, in order: what they still have to say.
@@ -171,6 +181,67 @@ fn begin(turns: &Turns, waiting: &mut VecDeque<std::vec::IntoIter<Vec<u8>>>, out
     let mut calls = bare::redis::flow(number).into_iter();
     out.extend(calls.next().expect("a call"));
     waiting.push_back(calls);
+}
+
+/// A command as it goes over the wire.
+fn command(parts: &[&str]) -> Vec<u8> {
+    let mut wire = format!("*{}\r\n", parts.len());
+    for part in parts {
+        wire += &format!("${}\r\n{part}\r\n", part.len());
+    }
+    wire.into_bytes()
+}
+
+/// Has `redis-benchmark` call the script of a start, for as long as its first calls say.
+async fn redis_benchmark(url: &str, tasks: u64, connections: u64, seconds: u64) {
+    const KEY: &str = "ww:{0000}p__rand_int__";
+    const TRIAL: u64 = 5_000;
+    let host = host(url);
+    let script = bare::redis::start_script();
+    let hash = ask(host, &["SCRIPT", "LOAD", &script]).await;
+    let key = KEY.replace("__rand_int__", "000000000000");
+    let started = ask(host, &["EVALSHA", &hash, "1", &key]).await;
+    // It takes errors for answers, too.
+    assert!(started.starts_with("started "), "{started}");
+    let (name, port) = host.rsplit_once(':').unwrap_or((host, "6379"));
+    let run = |calls: u64| {
+        let output = std::process::Command::new("redis-benchmark")
+            .args(["-h", name, "-p", port, "-r", "1000000000", "--csv"])
+            .args(["-c", &connections.to_string()])
+            .args(["-P", &(tasks / connections).to_string()])
+            .args(["-n", &calls.to_string()])
+            .args(["EVALSHA", &hash, "1", KEY])
+            .output();
+        let output = output.expect("redis-benchmark is installed (Debian: redis-tools)");
+        let said = String::from_utf8(output.stdout).expect("text");
+        // "test","rps",…  and a line of these for the calls.
+        let rate = said.lines().last().and_then(|line| line.split(',').nth(1));
+        let rate = rate.and_then(|rate| rate.trim_matches('"').parse::<f64>().ok());
+        rate.unwrap_or_else(|| panic!("redis-benchmark said {said:?}"))
+    };
+    let calls = (run(TRIAL) as u64 * seconds).max(1);
+    let rate = run(calls);
+    let all = calls + TRIAL;
+    println!("redis-benchmark: {rate:.0} starts/s ({all} starts, {tasks} at a time)");
+}
+
+/// What a server answers to one command, a text.
+async fn ask(host: &str, parts: &[&str]) -> String {
+    let mut stream = TcpStream::connect(host).await.expect("connects");
+    stream.write_all(&command(parts)).await.expect("writes");
+    let mut input = Vec::new();
+    while answer(&input).is_none() {
+        let read = stream.read_buf(&mut input).await.expect("reads");
+        assert!(read > 0, "the server hung up");
+    }
+    let body = input
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .expect("a line")
+        + 1;
+    String::from_utf8_lossy(&input[body..])
+        .trim_end()
+        .to_owned()
 }
 
 /// How long the first answer is, a text, if all of it is there.

@@ -141,6 +141,8 @@ impl RedisStorage {
 /// What [`crate::bare`] calls.
 #[cfg(feature = "bare")]
 mod bare {
+    use std::fmt::Write as _;
+
     use watchword_core::Timestamp;
 
     use super::Time;
@@ -170,6 +172,30 @@ mod bare {
             .map(|call| wire(call.script, &call.keys, &call.arguments))
             .collect()
     }
+
+    pub(crate) fn bare_start(flow: &Flow, now: Timestamp) -> String {
+        let (start, time) = (&flow.start, Time::Server);
+        let names = Names::new("ww");
+        let call = Calls { names, time }.start(start, start.terms.source.as_ref(), now);
+        let literal = |bytes: &Vec<u8>| {
+            let mut text = String::from("'");
+            for byte in bytes {
+                // Writing to a text does not fail.
+                let _ = write!(text, "\\{byte:03}");
+            }
+            text + "'"
+        };
+        let others = call.keys.iter().skip(1);
+        let others: String = others
+            .map(|key| format!(", {} .. string.sub(given, -12)", literal(key)))
+            .collect();
+        let arguments: Vec<_> = call.arguments.iter().map(literal).collect();
+        format!(
+            "local given = KEYS[1]\nlocal KEYS, ARGV = {{given{others}}}, {{{}}}\n{}",
+            arguments.join(", "),
+            call.script.text
+        )
+    }
 }
 #[cfg(feature = "bare")]
-pub(crate) use bare::{bare_calls, bare_scripts};
+pub(crate) use bare::{bare_calls, bare_scripts, bare_start};
