@@ -124,28 +124,48 @@ impl Mount {
     /// Routes of a dialect, one path at a time. They are in the OpenAPI document, and refuse other
     /// methods in the words of the dialect.
     pub(crate) fn spoken(self, dialect: Dialect, routes: UtoipaMethodRouter<Arc<App>>) -> Self {
-        let (schemas, paths, methods) = routes;
-        let methods = methods.fallback(async move || dialect.refuse(Trouble::NoSuchMethod));
-        self.documented(Area::Surface(dialect.kind), (schemas, paths, methods))
+        self.documented(Area::Surface(dialect.kind), refusing(dialect, routes))
     }
 
-    /// As [`Self::spoken`], for requests that send a code: behind the gate.
-    pub(crate) fn spoken_send(
+    /// As [`Self::spoken`], for one handler, which is reached directly, too.
+    pub(crate) fn spoken_directly<F, A>(
         self,
         dialect: Dialect,
-        routes: UtoipaMethodRouter<Arc<App>>,
-    ) -> Self {
+        (handler, routes): (F, UtoipaMethodRouter<Arc<App>>),
+    ) -> Self
+    where
+        F: Fn(State<Arc<App>>, Asked) -> A + Send + Sync + 'static,
+        A: Future<Output = Response> + Send + 'static,
+    {
+        let (area, routes) = (Area::Surface(dialect.kind), refusing(dialect, routes));
+        self.reached(area, routes, direct::open(handler))
+    }
+
+    /// As [`Self::spoken_directly`], for requests that send a code: behind the gate.
+    pub(crate) fn spoken_send<F, A>(
+        self,
+        dialect: Dialect,
+        route: (F, UtoipaMethodRouter<Arc<App>>),
+    ) -> Self
+    where
+        F: Fn(State<Arc<App>>, Asked) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response> + Send + 'static,
+    {
         let entrance = self.spoken_entrance(dialect);
-        self.spoken_behind(entrance, dialect, routes)
+        self.spoken_behind(entrance, dialect, route)
     }
 
     /// The same for those that bring a password. `full` is what they are told when too many wait to be hashed.
-    pub(crate) fn spoken_password(
+    pub(crate) fn spoken_password<F, A>(
         self,
         dialect: Dialect,
         full: fn() -> Trouble,
-        routes: UtoipaMethodRouter<Arc<App>>,
-    ) -> Self {
+        route: (F, UtoipaMethodRouter<Arc<App>>),
+    ) -> Self
+    where
+        F: Fn(State<Arc<App>>, Asked) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response> + Send + 'static,
+    {
         let accounts = Arc::clone(&self.accounts);
         let has_room = move || accounts.get().is_none_or(|accounts| accounts.has_room());
         let room = Room {
@@ -156,26 +176,44 @@ impl Mount {
             room: Some(room),
             ..self.spoken_entrance(dialect)
         };
-        self.spoken_behind(entrance, dialect, routes)
+        self.spoken_behind(entrance, dialect, route)
     }
 
     fn spoken_entrance(&self, dialect: Dialect) -> Entrance {
         self.entrance(move |wait| dialect.refuse(Trouble::Overloaded(Kind::Send, wait)))
     }
 
-    fn spoken_behind(
+    fn spoken_behind<F, A>(
         self,
         entrance: Entrance,
         dialect: Dialect,
-        routes: UtoipaMethodRouter<Arc<App>>,
-    ) -> Self {
-        let (schemas, paths, methods) = routes;
-        self.spoken(dialect, (schemas, paths, methods.route_layer(entrance)))
+        (handler, routes): (F, UtoipaMethodRouter<Arc<App>>),
+    ) -> Self
+    where
+        F: Fn(State<Arc<App>>, Asked) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response> + Send + 'static,
+    {
+        let area = Area::Surface(dialect.kind);
+        self.reached_behind(entrance, area, (handler, refusing(dialect, routes)))
     }
 
     /// As [`Self::documented`], for requests that send a code: behind the gate.
     pub(crate) fn documented_send<F, A>(
         self,
+        area: Area,
+        route: (F, UtoipaMethodRouter<Arc<App>>),
+    ) -> Self
+    where
+        F: Fn(State<Arc<App>>, Asked) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response> + Send + 'static,
+    {
+        let entrance = self.entrance(|wait| Problem::overloaded(wait).into_response());
+        self.reached_behind(entrance, area, route)
+    }
+
+    fn reached_behind<F, A>(
+        self,
+        entrance: Entrance,
         area: Area,
         (handler, routes): (F, UtoipaMethodRouter<Arc<App>>),
     ) -> Self
@@ -183,7 +221,6 @@ impl Mount {
         F: Fn(State<Arc<App>>, Asked) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response> + Send + 'static,
     {
-        let entrance = self.entrance(|wait| Problem::overloaded(wait).into_response());
         let (schemas, paths, methods) = routes;
         let methods = methods.route_layer(entrance.clone());
         let handler = direct::guarded(handler, entrance);
@@ -235,8 +272,7 @@ impl Mount {
         owns: fn(&str) -> bool,
         routes: UtoipaMethodRouter<Arc<App>>,
     ) -> Self {
-        let (schemas, paths, methods) = routes;
-        let methods = methods.fallback(async move || dialect.refuse(Trouble::NoSuchMethod));
+        let (schemas, paths, methods) = refusing(dialect, routes);
         let nowhere = Arc::clone(&self.nowhere);
         let guard = from_fn(move |request: Request, next: Next| {
             let path = request.uri().path();
@@ -358,6 +394,15 @@ impl Mount {
         let router = router.fallback(async move |uri: Uri| nowhere.say(&uri));
         (router, direct)
     }
+}
+
+/// With other methods refused in the words of a dialect.
+fn refusing(
+    dialect: Dialect,
+    (schemas, paths, methods): UtoipaMethodRouter<Arc<App>>,
+) -> UtoipaMethodRouter<Arc<App>> {
+    let methods = methods.fallback(async move || dialect.refuse(Trouble::NoSuchMethod));
+    (schemas, paths, methods)
 }
 
 /// What is said where nothing is.

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::Request;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::Response;
@@ -19,6 +18,7 @@ use super::trouble::Trouble;
 use crate::app::{App, SurfaceKind, SurfaceSettings};
 use crate::caller::{AuthenticationError, Caller};
 use crate::client_address::ClientAddress;
+use crate::direct::Asked;
 use crate::errand::Errand;
 use crate::gate::{Kind, TurnedAway};
 pub(crate) use crate::json::answer as json;
@@ -104,13 +104,13 @@ impl Dialect {
     pub(crate) async fn send<F>(
         self,
         app: Arc<App>,
-        request: Request,
+        asked: Asked,
         work: impl FnOnce(Call) -> F + Send + 'static,
     ) -> Response
     where
         F: Future<Output = Result<Response, Trouble>> + Send + 'static,
     {
-        match self.admit(app, request, Task::Send).await {
+        match self.admit(app, asked, Task::Send).await {
             Ok(call) => {
                 let work = async move { work(call).await.unwrap_or_else(|t| self.refuse(t)) };
                 Errand::new(work).await
@@ -123,7 +123,7 @@ impl Dialect {
     pub(crate) async fn check<F>(
         self,
         app: Arc<App>,
-        request: Request,
+        asked: Asked,
         work: impl FnOnce(Call) -> F,
     ) -> Response
     where
@@ -132,12 +132,12 @@ impl Dialect {
         let _place = match app.gate.admit_check() {
             Ok(place) => place,
             Err(wait) => {
-                let (parts, body) = request.into_parts();
+                let (parts, body) = asked.into_parts();
                 let _ = read_body(&parts.headers, body).await;
                 return TurnedAway::by(self.refuse(Trouble::Overloaded(Kind::Check, wait)));
             }
         };
-        let answer = match self.admit(app, request, Task::Check).await {
+        let answer = match self.admit(app, asked, Task::Check).await {
             Ok(call) => work(call).await,
             Err(trouble) => Err(trouble),
         };
@@ -148,13 +148,13 @@ impl Dialect {
     pub(crate) async fn inspect<F>(
         self,
         app: Arc<App>,
-        request: Request,
+        asked: Asked,
         work: impl FnOnce(Call) -> F,
     ) -> Response
     where
         F: Future<Output = Result<Response, Trouble>>,
     {
-        let answer = match self.admit(app, request, Task::Inspect).await {
+        let answer = match self.admit(app, asked, Task::Inspect).await {
             Ok(call) => work(call).await,
             Err(trouble) => Err(trouble),
         };
@@ -178,8 +178,13 @@ impl Dialect {
         response
     }
 
-    async fn admit(self, app: Arc<App>, request: Request, task: Task) -> Result<Call, Trouble> {
-        let (parts, body) = request.into_parts();
+    async fn admit(self, app: Arc<App>, asked: Asked, task: Task) -> Result<Call, Trouble> {
+        let Asked {
+            parts,
+            body,
+            client,
+            ..
+        } = asked;
         let caller = self.caller(&app, &parts.uri, &parts.headers, task).await;
         // Read it even where the answer does not need it: some HTTP/2 clients lose an answer that
         // comes before they have sent their body.
@@ -191,7 +196,6 @@ impl Dialect {
             return Err(Trouble::MediaType);
         }
         // Without a source there are no limits, so nothing runs.
-        let client = parts.extensions.get::<ClientAddress>().copied();
         let client = client.ok_or(Trouble::Internal("The client's address is not known"))?;
         Ok(Call {
             app,

@@ -284,6 +284,64 @@ impl World {
     }
 }
 
+/// A world twice: as it is reached, and through the router alone.
+pub struct BothWays {
+    pub direct: World,
+    pub routed: World,
+}
+
+impl BothWays {
+    pub fn of(make: impl Fn() -> World) -> Self {
+        let (direct, mut routed) = (make(), make());
+        routed.router = axum::Router::from(routed.router).into();
+        Self { direct, routed }
+    }
+
+    /// What a request is answered: both ways the same.
+    pub async fn send(&self, method: &Method, path: &str, kind: &str, body: &str) -> Answer {
+        let headers = [("content-type", kind)];
+        let (direct, routed) = (&self.direct, &self.routed);
+        let text = || body.to_owned();
+        let mut one = direct.send(method.clone(), path, &headers, text()).await;
+        let mut other = routed.send(method.clone(), path, &headers, text()).await;
+        let asked = format!("{method} {path} {kind} {body}");
+        assert_eq!(
+            one.status, other.status,
+            "{asked}: {} {}",
+            one.text, other.text
+        );
+        // The router counts the bytes; of a direct answer the connection does.
+        for answer in [&mut one, &mut other] {
+            answer.headers.remove("content-length");
+        }
+        assert_eq!(one.headers, other.headers, "{asked}");
+        assert_eq!(one.text, other.text, "{asked}");
+        one
+    }
+}
+
+/// Requests that look alike: this path as others spell it.
+pub fn spellings(path: &str) -> Vec<String> {
+    vec![
+        path.to_owned(),
+        format!("{path}?to=%2B14155550123"),
+        format!("{path}/"),
+        format!("/{path}"),
+        path.replacen('e', "%65", 1),
+        path.to_uppercase(),
+    ]
+}
+
+/// Those methods that a path may be asked by.
+pub const METHODS: [Method; 6] = [
+    Method::POST,
+    Method::GET,
+    Method::HEAD,
+    Method::PUT,
+    Method::DELETE,
+    Method::OPTIONS,
+];
+
 pub fn without_limits() -> Policy {
     Policy {
         limits: Vec::new(),

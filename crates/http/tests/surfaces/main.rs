@@ -9,6 +9,7 @@ mod routes;
 mod sharing;
 #[path = "../native/stand_ins.rs"]
 mod stand_ins;
+mod ways;
 mod whatsapp;
 #[path = "../native/world.rs"]
 mod world;

@@ -8,11 +8,10 @@ mod words;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use tracing::Instrument as _;
-use utoipa_axum::routes;
 use watchword_core::account::{
     Accounts, HashError, RegisterError, Registration, ResendError, Verified, VerifyError,
 };
@@ -24,7 +23,8 @@ use self::body::{Login, Register, Typed};
 use super::dialect::{Call, Dialect, json};
 use super::trouble::Trouble;
 use crate::app::{App, SurfaceKind};
-use crate::mount::Mount;
+use crate::direct::Asked;
+use crate::mount::{Mount, direct_route};
 
 const AUTH: Dialect = Dialect {
     kind: SurfaceKind::Auth,
@@ -36,10 +36,10 @@ const AUTH: Dialect = Dialect {
 pub(super) fn mount(mount: Mount) -> Mount {
     mount
         .dialect(AUTH)
-        .spoken_send(AUTH, routes!(request_login_code))
-        .spoken_password(AUTH, full, routes!(register_account))
-        .spoken(AUTH, routes!(verify_account_code))
-        .spoken_send(AUTH, routes!(resend_registration_code))
+        .spoken_send(AUTH, direct_route!(request_login_code))
+        .spoken_password(AUTH, full, direct_route!(register_account))
+        .spoken_directly(AUTH, direct_route!(verify_account_code))
+        .spoken_send(AUTH, direct_route!(resend_registration_code))
 }
 
 /// Send a code for a login
@@ -64,8 +64,8 @@ pub(super) fn mount(mount: Mount) -> Mount {
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]
-async fn request_login_code(State(app): State<Arc<App>>, request: Request) -> Response {
-    AUTH.send(app, request, request_login).await
+async fn request_login_code(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    AUTH.send(app, asked, request_login).await
 }
 
 async fn request_login(call: Call) -> Result<Response, Trouble> {
@@ -109,8 +109,8 @@ async fn request_login(call: Call) -> Result<Response, Trouble> {
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]
-async fn register_account(State(app): State<Arc<App>>, request: Request) -> Response {
-    AUTH.send(app, request, register).await
+async fn register_account(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    AUTH.send(app, asked, register).await
 }
 
 async fn register(call: Call) -> Result<Response, Trouble> {
@@ -170,8 +170,8 @@ async fn register(call: Call) -> Result<Response, Trouble> {
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]
-async fn verify_account_code(State(app): State<Arc<App>>, request: Request) -> Response {
-    AUTH.check(app, request, async |call: Call| {
+async fn verify_account_code(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    AUTH.check(app, asked, async |call: Call| {
         // An approval becomes an account, whether or not the client waits for it.
         let verifying = tokio::spawn(verify(call).in_current_span());
         match verifying.await {
@@ -238,8 +238,8 @@ async fn verify(call: Call) -> Result<Response, Trouble> {
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]
-async fn resend_registration_code(State(app): State<Arc<App>>, request: Request) -> Response {
-    AUTH.send(app, request, resend).await
+async fn resend_registration_code(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    AUTH.send(app, asked, resend).await
 }
 
 async fn resend(call: Call) -> Result<Response, Trouble> {

@@ -7,17 +7,17 @@ mod words;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use utoipa_axum::routes;
 use watchword_core::{BindingDigest, CheckRequest, StartRequest, Whose};
 
 use self::body::{Asked, Typed};
 use super::dialect::{Call, Dialect, json};
 use super::trouble::Trouble;
 use crate::app::{App, SurfaceKind};
-use crate::mount::Mount;
+use crate::direct;
+use crate::mount::{Mount, direct_route};
 
 const OTP: Dialect = Dialect {
     kind: SurfaceKind::Otp,
@@ -29,8 +29,8 @@ const OTP: Dialect = Dialect {
 pub(super) fn mount(mount: Mount) -> Mount {
     mount
         .dialect(OTP)
-        .spoken_send(OTP, routes!(generate_otp))
-        .spoken(OTP, routes!(verify_otp))
+        .spoken_send(OTP, direct_route!(generate_otp))
+        .spoken_directly(OTP, direct_route!(verify_otp))
 }
 
 /// Send a code
@@ -55,8 +55,8 @@ pub(super) fn mount(mount: Mount) -> Mount {
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]
-async fn generate_otp(State(app): State<Arc<App>>, request: Request) -> Response {
-    OTP.send(app, request, generate).await
+async fn generate_otp(State(app): State<Arc<App>>, asked: direct::Asked) -> Response {
+    OTP.send(app, asked, generate).await
 }
 
 async fn generate(call: Call) -> Result<Response, Trouble> {
@@ -97,8 +97,8 @@ async fn generate(call: Call) -> Result<Response, Trouble> {
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]
-async fn verify_otp(State(app): State<Arc<App>>, request: Request) -> Response {
-    OTP.check(app, request, verify).await
+async fn verify_otp(State(app): State<Arc<App>>, asked: direct::Asked) -> Response {
+    OTP.check(app, asked, verify).await
 }
 
 async fn verify(call: Call) -> Result<Response, Trouble> {

@@ -10,8 +10,9 @@ mod words;
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, State};
 use axum::http::header::ALLOW;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use utoipa_axum::routes;
@@ -26,7 +27,8 @@ use self::words::{Answer, Envelope, Generated, Health};
 use super::dialect::{Call, Dialect, json};
 use super::trouble::Trouble;
 use crate::app::{App, SurfaceKind};
-use crate::mount::Mount;
+use crate::direct::Asked;
+use crate::mount::{Mount, direct_route};
 
 const UUID: Dialect = Dialect {
     kind: SurfaceKind::Uuid,
@@ -38,7 +40,7 @@ const UUID: Dialect = Dialect {
 pub(super) fn mount(mount: Mount) -> Mount {
     mount
         .dialect(UUID)
-        .spoken_send(UUID, routes!(generate_uuid))
+        .spoken_send(UUID, direct_route!(generate_uuid))
         .spoken_for(UUID, is_handle, routes!(verify_uuid))
         .spoken_for(UUID, is_handle, routes!(verify_uuid_without_code))
         .spoken(UUID, routes!(health_of_uuid))
@@ -79,8 +81,8 @@ fn purpose() -> Purpose {
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]
-async fn generate_uuid(State(app): State<Arc<App>>, request: Request) -> Response {
-    UUID.send(app, request, generate).await
+async fn generate_uuid(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    UUID.send(app, asked, generate).await
 }
 
 async fn generate(call: Call) -> Result<Response, Trouble> {
@@ -148,13 +150,13 @@ async fn generate(call: Call) -> Result<Response, Trouble> {
 async fn verify_uuid(
     State(app): State<Arc<App>>,
     path: Result<Path<(String, String)>, PathRejection>,
-    request: Request,
+    asked: Asked,
 ) -> Response {
-    if let Some(refusal) = only_for_people(&request) {
+    if let Some(refusal) = only_for_people(&asked.parts) {
         return refusal;
     }
     let path = path.ok().map(|Path(path)| path);
-    UUID.check(app, request, |call| verify(call, path)).await
+    UUID.check(app, asked, |call| verify(call, path)).await
 }
 
 async fn verify(call: Call, path: Option<(String, String)>) -> Result<Response, Trouble> {
@@ -225,9 +227,9 @@ async fn verify(call: Call, path: Option<(String, String)>) -> Result<Response, 
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]
-async fn verify_uuid_without_code(State(app): State<Arc<App>>, request: Request) -> Response {
+async fn verify_uuid_without_code(State(app): State<Arc<App>>, asked: Asked) -> Response {
     let missing = async |_: Call| Err(Trouble::Invalid("OTP_MISSING".into()));
-    UUID.check(app, request, missing).await
+    UUID.check(app, asked, missing).await
 }
 
 /// Health
@@ -252,14 +254,14 @@ async fn health_of_uuid(State(app): State<Arc<App>>) -> Response {
 
 /// A refusal of what is asked without a person behind it: a link is looked at by mail scanners, chat
 /// previews and browsers ahead of their users, and must not use up the code.
-fn only_for_people(request: &Request) -> Option<Response> {
-    if request.method() == Method::HEAD {
+fn only_for_people(parts: &Parts) -> Option<Response> {
+    if parts.method == Method::HEAD {
         let mut refusal = UUID.refuse(Trouble::NoSuchMethod);
         let allowed = HeaderValue::from_static("GET");
         refusal.headers_mut().insert(ALLOW, allowed);
         return Some(refusal);
     }
-    is_prefetch(request.headers()).then(words::prefetch_refused)
+    is_prefetch(&parts.headers).then(words::prefetch_refused)
 }
 
 /// Whether the headers say that nobody asked yet (Fetch: `Sec-Purpose`; its forerunners `Purpose`,

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json as object};
@@ -12,6 +12,7 @@ use watchword_core::{Channel, ProviderDescription};
 
 use super::WHATSAPP;
 use crate::app::App;
+use crate::direct::Asked;
 use crate::surfaces::dialect::{Call, json};
 use crate::surfaces::trouble::Trouble;
 
@@ -28,9 +29,9 @@ use crate::surfaces::trouble::Trouble;
         (status = 503, description = "WhatsApp has no provider, or the store cannot answer.", body = super::words::Answer),
     ),
 )]
-pub(super) async fn describe_whatsapp(State(app): State<Arc<App>>, request: Request) -> Response {
+pub(super) async fn describe_whatsapp(State(app): State<Arc<App>>, asked: Asked) -> Response {
     WHATSAPP
-        .inspect(app, request, async |call: Call| {
+        .inspect(app, asked, async |call: Call| {
             let described = described(&call)?;
             let mut listed = described.iter().map(settings);
             let mut first = listed.next().unwrap_or_default();
@@ -56,9 +57,9 @@ pub(super) async fn describe_whatsapp(State(app): State<Arc<App>>, request: Requ
         (status = 503, description = "WhatsApp has no provider, or the store cannot answer.", body = super::words::Answer),
     ),
 )]
-pub(super) async fn test_request(State(app): State<Arc<App>>, request: Request) -> Response {
+pub(super) async fn test_request(State(app): State<Arc<App>>, asked: Asked) -> Response {
     WHATSAPP
-        .inspect(app, request, async |call: Call| {
+        .inspect(app, asked, async |call: Call| {
             let described = described(&call)?;
             let sample = described.first().and_then(|first| first.sample.as_ref());
             let answer = match sample {

@@ -7,7 +7,7 @@ mod words;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use utoipa_axum::routes;
@@ -20,7 +20,8 @@ use self::body::{Asked, Typed};
 use super::dialect::{Call, Dialect, json};
 use super::trouble::Trouble;
 use crate::app::{App, SurfaceKind};
-use crate::mount::Mount;
+use crate::direct;
+use crate::mount::{Mount, direct_route};
 
 const WHATSAPP: Dialect = Dialect {
     kind: SurfaceKind::Whatsapp,
@@ -32,9 +33,9 @@ const WHATSAPP: Dialect = Dialect {
 pub(super) fn mount(mount: Mount) -> Mount {
     mount
         .dialect(WHATSAPP)
-        .spoken_send(WHATSAPP, routes!(send_otp))
-        .spoken_send(WHATSAPP, routes!(resend_otp))
-        .spoken(WHATSAPP, routes!(verify_whatsapp_otp))
+        .spoken_send(WHATSAPP, direct_route!(send_otp))
+        .spoken_send(WHATSAPP, direct_route!(resend_otp))
+        .spoken_directly(WHATSAPP, direct_route!(verify_whatsapp_otp))
         .spoken(WHATSAPP, routes!(health::health))
         .spoken(WHATSAPP, routes!(debug::describe_whatsapp))
         .spoken(WHATSAPP, routes!(debug::test_request))
@@ -66,9 +67,9 @@ fn purpose() -> Purpose {
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]
-async fn send_otp(State(app): State<Arc<App>>, request: Request) -> Response {
+async fn send_otp(State(app): State<Arc<App>>, asked: direct::Asked) -> Response {
     WHATSAPP
-        .send(app, request, |call| send(call, words::SENT, None))
+        .send(app, asked, |call| send(call, words::SENT, None))
         .await
 }
 
@@ -92,9 +93,9 @@ async fn send_otp(State(app): State<Arc<App>>, request: Request) -> Response {
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]
-async fn resend_otp(State(app): State<Arc<App>>, request: Request) -> Response {
+async fn resend_otp(State(app): State<Arc<App>>, asked: direct::Asked) -> Response {
     WHATSAPP
-        .send(app, request, |call| {
+        .send(app, asked, |call| {
             send(call, words::RESENT, Some(WhenPending::Replace))
         })
         .await
@@ -160,8 +161,8 @@ async fn send(
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]
-async fn verify_whatsapp_otp(State(app): State<Arc<App>>, request: Request) -> Response {
-    WHATSAPP.check(app, request, verify).await
+async fn verify_whatsapp_otp(State(app): State<Arc<App>>, asked: direct::Asked) -> Response {
+    WHATSAPP.check(app, asked, verify).await
 }
 
 async fn verify(call: Call) -> Result<Response, Trouble> {
