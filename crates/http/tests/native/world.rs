@@ -297,8 +297,32 @@ impl BothWays {
         Self { direct, routed }
     }
 
-    /// What a request is answered: both ways the same.
-    pub async fn send(&self, method: &Method, path: &str, kind: &str, body: &str) -> Answer {
+    /// Asks by each method, with this body and with others: both ways have the same answers. How many succeed.
+    pub async fn ask(&self, path: &str, body: &str) -> usize {
+        let mut succeeded = 0;
+        for method in [
+            Method::POST,
+            Method::GET,
+            Method::HEAD,
+            Method::PUT,
+            Method::DELETE,
+            Method::OPTIONS,
+        ] {
+            for (kind, body) in [
+                (JSON, body),
+                (JSON, "{"),
+                (JSON, ""),
+                ("text/plain", body),
+                ("application/x-www-form-urlencoded", body),
+            ] {
+                let answer = self.send(&method, path, kind, body).await;
+                succeeded += usize::from(answer.status.is_success());
+            }
+        }
+        succeeded
+    }
+
+    async fn send(&self, method: &Method, path: &str, kind: &str, body: &str) -> Answer {
         let headers = [("content-type", kind)];
         let (direct, routed) = (&self.direct, &self.routed);
         let text = || body.to_owned();
@@ -331,16 +355,6 @@ pub fn spellings(path: &str) -> Vec<String> {
         path.to_uppercase(),
     ]
 }
-
-/// Those methods that a path may be asked by.
-pub const METHODS: [Method; 6] = [
-    Method::POST,
-    Method::GET,
-    Method::HEAD,
-    Method::PUT,
-    Method::DELETE,
-    Method::OPTIONS,
-];
 
 pub fn without_limits() -> Policy {
     Policy {
