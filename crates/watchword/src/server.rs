@@ -14,7 +14,7 @@ use watchword_core::keys::KeyRing;
 use watchword_core::{Clock, Entropy, Parts, Verifier};
 use watchword_http::serve::{Observer, Shutdown};
 use watchword_http::{
-    Admin, App, DemoAt, Dev, Gate, Policies, Reception, Routes, SurfaceKind, Told,
+    Admin, App, DemoAt, Dev, Gate, Policies, Reception, RouteEntry, Routes, SurfaceKind, Told,
     admin_route_table, admin_router, api_router_at, api_routes, route_table,
 };
 use watchword_providers::{Courier, Descriptions, KeptMessages};
@@ -30,7 +30,7 @@ use crate::delivery;
 use crate::failure::Failure;
 use crate::system::{SystemClock, SystemEntropy};
 use crate::telemetry::{
-    self, CountedDeliveries, CountedEvents, Logging, Metrics, Requests, TraceRequests,
+    self, CountedDeliveries, CountedEvents, Logging, Metrics, RequestMetrics, TraceRequests,
     WatchedStore, provider_report,
 };
 
@@ -245,20 +245,7 @@ async fn serve(
 ) -> Result<(), Failure> {
     let addresses = bound.addresses();
     let is_dev = config.mode == Mode::Dev;
-    let observer: Arc<dyn Observer> = {
-        let routes = config
-            .listeners
-            .iter()
-            .flat_map(|listener| routes(listener, is_dev));
-        let admin = admin_route_table();
-        let admin = admin.entries().iter();
-        let routes = routes.chain(admin.map(|entry| (entry.path.clone(), entry.area)));
-        Arc::new(Requests::new(
-            serving.metrics.registry(),
-            &config.log,
-            routes,
-        ))
-    };
+    let requests = RequestMetrics::new(serving.metrics.registry());
     let gate = Arc::new(Gate::new(config.serve.limits.sends_in_flight));
     serving.metrics.watch_gate(Arc::clone(&gate));
     let app = Arc::new(App {
@@ -299,7 +286,9 @@ async fn serve(
             let around = axum::middleware::from_fn(TraceRequests::around);
             routes = routes.layered(|router| router.route_layer(around));
         }
-        let (serve, observer, stop) = (config.serve.clone(), Arc::clone(&observer), stop.clone());
+        let observer: Arc<dyn Observer> =
+            Arc::new(requests.listener(&config.log, table(settings, is_dev)));
+        let (serve, stop) = (config.serve.clone(), stop.clone());
         listeners.spawn(listener.serve(routes, serve, observer, stop));
     }
     // It answers that the server is not ready until everything else has ended.
@@ -312,6 +301,9 @@ async fn serve(
             providers: Arc::new(move || provider_report(&courier.health())),
             shutdown: stop.leaving.clone(),
         });
+        let table = admin_route_table();
+        let table = table.entries().iter().cloned();
+        let observer: Arc<dyn Observer> = Arc::new(requests.listener(&config.log, table));
         let (serve, stop) = (config.serve.clone(), admin_stop.clone());
         tokio::spawn(listener.serve(router, serve, observer, stop))
     });
@@ -413,16 +405,15 @@ fn answers(app: &Arc<App>, listener: &ListenerConfig) -> Routes {
     })
 }
 
-fn routes(
-    listener: &ListenerConfig,
-    is_dev: bool,
-) -> impl Iterator<Item = (String, watchword_http::Area)> {
-    let mounts = mounts(listener).into_iter();
-    let routes = mounts.flat_map(move |(mount, kinds)| {
+/// Every route of a listener, with the path that its surface is mounted at.
+fn table(listener: &ListenerConfig, is_dev: bool) -> Vec<RouteEntry> {
+    let mut all = Vec::new();
+    for (mount, kinds) in mounts(listener) {
         let table = route_table(&kinds, is_dev);
-        let entries = table.entries().iter();
-        let routes = entries.map(|entry| (format!("{mount}{}", entry.path), entry.area));
-        routes.collect::<Vec<_>>()
-    });
-    routes.collect::<Vec<_>>().into_iter()
+        all.extend(table.entries().iter().map(|entry| RouteEntry {
+            path: format!("{mount}{}", entry.path),
+            ..entry.clone()
+        }));
+    }
+    all
 }

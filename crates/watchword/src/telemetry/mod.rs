@@ -18,7 +18,7 @@ pub(crate) use events::CountedEvents;
 pub(crate) use logging::{Logging, start};
 pub(crate) use metrics::Metrics;
 pub(crate) use providers::{CountedDeliveries, provider_report};
-pub(crate) use requests::Requests;
+pub(crate) use requests::RequestMetrics;
 pub(crate) use store::WatchedStore;
 pub(crate) use traces::{TraceRequests, trace_context};
 

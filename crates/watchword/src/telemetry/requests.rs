@@ -1,7 +1,7 @@
 //! Requests and connections, counted and logged as the serve layer reports them.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::Method;
@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use watchword_http::serve::{ConnectionEvent, Finished, Observer, Stall};
-use watchword_http::{Area, Cause, TurnedAway};
+use watchword_http::{Area, Cause, RouteEntry, TurnedAway};
 
 use super::latencies::Latencies;
 use crate::config::Log;
@@ -30,17 +30,30 @@ const UNMATCHED: &str = "unmatched";
 type RequestLabels = [(&'static str, String); 4];
 type RouteLabels = [(&'static str, String); 2];
 
-/// Counts and logs the requests of every listener.
-pub(crate) struct Requests {
+/// The metrics of requests and connections, of all listeners.
+#[derive(Clone)]
+pub(crate) struct RequestMetrics {
     counters: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Durations, fn() -> Durations>,
+    connections: Arc<Connections>,
+}
+
+/// Counts and logs the requests of one listener: another one may have another surface at the same path.
+pub(crate) struct Requests {
+    metrics: RequestMetrics,
     /// The handles of every route, so that a request looks up one short text.
-    routes: HashMap<String, RouteHandles>,
+    routes: HashMap<String, PathHandles>,
     unmatched: RouteHandles,
-    connections: Connections,
     /// Whether every request is logged.
     access: bool,
     slow: Duration,
+}
+
+/// What answers at a path: a page of dev mode to be read, and a surface to be posted to.
+struct PathHandles {
+    first: RouteHandles,
+    /// Other areas than that of the first, by method.
+    others: Vec<(Method, RouteHandles)>,
 }
 
 /// The counters of one route by method and class of status, and its latencies.
@@ -59,13 +72,8 @@ fn method_index(method: &Method) -> usize {
     known.unwrap_or(METHODS.len() - 1)
 }
 
-impl Requests {
-    /// Adds the metrics. `routes` are all there are, each with what it belongs to.
-    pub(crate) fn new(
-        registry: &mut Registry,
-        log: &Log,
-        routes: impl IntoIterator<Item = (String, Area)>,
-    ) -> Self {
+impl RequestMetrics {
+    pub(crate) fn new(registry: &mut Registry) -> Self {
         let counters = Family::<RequestLabels, Counter>::default();
         registry.register("http_requests", "Requests answered", counters.clone());
         let histogram: fn() -> Durations = || Latencies::new(BUCKETS);
@@ -75,26 +83,55 @@ impl Requests {
             "From the head of the request to the end of the response",
             durations.clone(),
         );
-        let unmatched = RouteHandles::new(UNMATCHED, UNMATCHED);
-        let routes = routes.into_iter().map(|(route, area)| {
-            let handles = RouteHandles::new(area_name(area), &route);
-            (route, handles)
-        });
         Self {
-            routes: routes.collect(),
-            unmatched,
             counters,
             durations,
-            connections: Connections::new(registry),
+            connections: Arc::new(Connections::new(registry)),
+        }
+    }
+
+    /// What counts the requests of a listener with these routes.
+    pub(crate) fn listener(
+        &self,
+        log: &Log,
+        routes: impl IntoIterator<Item = RouteEntry>,
+    ) -> Requests {
+        let mut paths: HashMap<String, PathHandles> = HashMap::new();
+        for RouteEntry { method, path, area } in routes {
+            let handles = RouteHandles::new(area_name(area), &path);
+            match paths.get_mut(&path) {
+                Some(known) if known.first.labels == handles.labels => {}
+                Some(known) => known.others.push((method, handles)),
+                None => {
+                    let others = Vec::new();
+                    let first = handles;
+                    paths.insert(path, PathHandles { first, others });
+                }
+            }
+        }
+        Requests {
+            metrics: self.clone(),
+            routes: paths,
+            unmatched: RouteHandles::new(UNMATCHED, UNMATCHED),
             access: log.access,
             slow: log.slow,
         }
     }
+}
 
-    fn handles(&self, route: Option<&str>) -> &RouteHandles {
-        route
-            .and_then(|route| self.routes.get(route))
-            .unwrap_or(&self.unmatched)
+impl Requests {
+    fn handles(&self, route: Option<&str>, method: &Method) -> &RouteHandles {
+        let Some(path) = route.and_then(|route| self.routes.get(route)) else {
+            return &self.unmatched;
+        };
+        // Whoever answers a GET answers the HEAD.
+        let method = match *method {
+            Method::HEAD => &Method::GET,
+            _ => method,
+        };
+        let mut others = path.others.iter();
+        let other = others.find(|(of, _)| of == method);
+        other.map_or(&path.first, |(_, handles)| handles)
     }
 
     fn log(&self, exchange: &Finished<'_>) {
@@ -170,20 +207,20 @@ pub(crate) const fn area_name(area: Area) -> &'static str {
 
 impl Observer for Requests {
     fn finished(&self, exchange: &Finished<'_>) {
-        let handles = self.handles(exchange.route);
+        let handles = self.handles(exchange.route, exchange.method);
         let class = usize::from(exchange.status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
         handles
-            .counter(&self.counters, method_index(exchange.method), class)
+            .counter(&self.metrics.counters, method_index(exchange.method), class)
             .inc();
         let duration = handles
             .duration
-            .get_or_init(|| self.durations.get_or_create_owned(&handles.labels));
+            .get_or_init(|| self.metrics.durations.get_or_create_owned(&handles.labels));
         duration.observe(exchange.duration);
         self.log(exchange);
     }
 
     fn connection(&self, event: ConnectionEvent) {
-        self.connections.note(event);
+        self.metrics.connections.note(event);
     }
 }
 

@@ -229,3 +229,31 @@ async fn what_happens_is_counted_where_prometheus_finds_it() {
         assert_eq!((answer.status, answer.text.trim()), (200, word));
     }
 }
+
+#[tokio::test]
+async fn a_request_is_counted_for_the_surface_that_answered_it_whoever_else_is_at_the_path() {
+    let folder = folder();
+    let server = Server::dev(folder.path(), &[]);
+    let caller = Caller::new(&server, None);
+    assert_eq!(caller.get("/").await.status, 200);
+    assert_eq!(caller.post("/", json!({})).await.status, 200);
+    for api in [&server.api, &server.second] {
+        assert_eq!(caller.get(&format!("{api}/health")).await.status, 200);
+    }
+    let page = caller.get(&format!("{}/metrics", server.admin)).await;
+    for (surface, route, method) in [
+        ("dev", "/", "GET"),
+        ("uuid", "/", "POST"),
+        ("uuid", "/health", "GET"),
+        ("whatsapp", "/health", "GET"),
+    ] {
+        let line = format!(
+            "watchword_http_requests_total{{surface=\"{surface}\",route=\"{route}\",method=\"{method}\",status=\"2xx\"}} 1"
+        );
+        assert!(
+            page.text.lines().any(|found| found == line),
+            "{line} is not in\n{}",
+            page.text
+        );
+    }
+}
