@@ -32,7 +32,7 @@ async fn every_request_has_the_same_answer_directly_and_through_the_router() {
         ];
         for spelling in spellings(path).into_iter().chain(others) {
             let spelling = spelling.replace("{id}", &id);
-            answered += ways.ask(&spelling, body).await;
+            answered += ways.ask(&spelling, body).await.len();
         }
     }
     assert!(answered > 10, "{answered}");

@@ -297,9 +297,10 @@ impl BothWays {
         Self { direct, routed }
     }
 
-    /// Asks by each method, with this body and with others: both ways have the same answers. How many succeed.
-    pub async fn ask(&self, path: &str, body: &str) -> usize {
-        let mut succeeded = 0;
+    /// Asks by each method, with this body and with others: both ways have the same answers. The method of each
+    /// that succeeds.
+    pub async fn ask(&self, path: &str, body: &str) -> Vec<Method> {
+        let mut succeeded = Vec::new();
         for method in [
             Method::POST,
             Method::GET,
@@ -316,7 +317,9 @@ impl BothWays {
                 ("application/x-www-form-urlencoded", body),
             ] {
                 let answer = self.send(&method, path, kind, body).await;
-                succeeded += usize::from(answer.status.is_success());
+                if answer.status.is_success() {
+                    succeeded.push(method.clone());
+                }
             }
         }
         succeeded

@@ -1,7 +1,10 @@
 //! A surface answers directly as through the router.
 
+use std::collections::BTreeSet;
+
+use axum::http::Method;
 use serde_json::json;
-use watchword_http::{Area, route_table};
+use watchword_http::{Area, SurfaceKind, route_table};
 
 use crate::listeners;
 use crate::public_with;
@@ -9,7 +12,7 @@ use crate::world::{BothWays, PHONE, Setting, spellings, without_limits};
 
 #[tokio::test]
 async fn every_request_has_the_same_answer_directly_and_through_the_router() {
-    let mut answered = 0;
+    let mut posted = BTreeSet::new();
     for serves in listeners() {
         let ways = BothWays::of(|| {
             let setting = Setting {
@@ -28,14 +31,19 @@ async fn every_request_has_the_same_answer_directly_and_through_the_router() {
         })
         .to_string();
         for route in route_table(&serves, true).entries() {
-            if !matches!(route.area, Area::Surface(_)) {
+            let Area::Surface(kind) = route.area else {
                 continue;
-            }
+            };
             let path = route.path.replace(['{', '}'], "");
             for spelling in spellings(&path) {
-                answered += ways.ask(&spelling, &body).await;
+                let succeeded = ways.ask(&spelling, &body).await;
+                if succeeded.contains(&Method::POST) {
+                    posted.insert(kind);
+                }
             }
         }
     }
-    assert!(answered > 10, "{answered}");
+    // The native one knows every member that it takes, and is asked in a test of its own; `auth` needs accounts.
+    let sending = [SurfaceKind::Otp, SurfaceKind::Whatsapp, SurfaceKind::Uuid];
+    assert_eq!(posted, sending.into());
 }
