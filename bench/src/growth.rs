@@ -14,6 +14,7 @@ use crate::round::Figures;
 use crate::scenario::Scenario;
 use crate::server::{Product, Server};
 use crate::stores::{Chosen, StoreKind, Stores};
+use crate::tally::Tally;
 
 /// So often both sides have their turn when many live ones are held against few.
 const TURNS: usize = 9;
@@ -63,12 +64,14 @@ impl Growth {
                 let name = kind.name();
                 println!("{name}: {live} live verifications after {took:.0} s");
                 let grown = held(&server);
+                // Those of the flow, at the steps before, stay for a while as well.
+                let rows = load.turns_begun();
                 let mut figures = self.measure(&mut load, &server).await?;
                 let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
                 for ((what, before), (_, after)) in empty.iter().zip(&grown) {
                     let grown = after.saturating_sub(*before);
                     put(&format!("{what}_mib"), mib(*after));
-                    put(&format!("{what}_bytes_each"), grown as f64 / *live as f64);
+                    put(&format!("{what}_bytes_each"), grown as f64 / rows as f64);
                 }
                 if self.live.first().is_some_and(|first| first < live) {
                     let against = self.against_few(&mut load, &crew, &product, &mut stores, *kind);
@@ -92,8 +95,9 @@ impl Growth {
         Ok(())
     }
 
-    /// The throughput against that of a server with as few live ones as at the first step, in turns: a machine
-    /// is seldom as quick in one minute as in the next.
+    /// Throughput and latency against those of a server with as few live ones as at the first step, in turns: a
+    /// machine is seldom as quick in one minute as in the next. The few become more on the way, by some ten
+    /// thousand in each turn, as those of the flow stay for a while.
     async fn against_few(
         &self,
         many: &mut Load,
@@ -108,24 +112,45 @@ impl Growth {
         let live = self.live.first().copied().unwrap_or_default();
         few.repeat(Scenario::Start, live).await?;
         let span = Duration::from_secs_f64(self.seconds / 4.0);
-        let mut ratios = Vec::new();
-        for _ in 0..TURNS {
-            let mut rates = [0.0; 2];
-            for (rate, load) in rates.iter_mut().zip([&mut *many, &mut few]) {
-                *rate = load
-                    .saturate(Scenario::Flow, span)
-                    .await?
-                    .requests_per_second();
+        let full = in_turns(many, &mut few, async |load| {
+            let full = load.saturate(Scenario::Flow, span).await?;
+            Ok(full.turns_per_second())
+        });
+        let full = full.await?;
+        // The same for both: that of the slower one.
+        let rate = self.load * middle(&full, |[many, few]| many.min(*few));
+        let part = in_turns(many, &mut few, async |load| {
+            let open = load.offer(Scenario::Flow, rate, span).await?;
+            Ok(open.tally)
+        });
+        let part = part.await?;
+        server.kill().await?;
+        let ratios = sorted(&full, |[many, few]| many / few);
+        let mut together = [Tally::default(), Tally::default()];
+        for turn in &part {
+            for (together, tally) in together.iter_mut().zip(turn) {
+                together.add(tally)?;
             }
-            ratios.push(rates[0] / rates[1]);
         }
-        ratios.sort_by(f64::total_cmp);
-        let at = |place: usize| ratios.get(place).copied().unwrap_or_default();
-        Ok(Figures::from([
-            ("flow_of_few_lowest".to_owned(), at(0)),
-            ("flow_of_few".to_owned(), at(TURNS / 2)),
-            ("flow_of_few_highest".to_owned(), at(TURNS - 1)),
-        ]))
+        let late = |tally: &Tally| tally.requests.millis_at(0.99);
+        Ok(Figures::from(
+            [
+                ("flow_of_few_lowest", ratios[0]),
+                ("flow_of_few", ratios[TURNS / 2]),
+                ("flow_of_few_highest", ratios[TURNS - 1]),
+                (
+                    "turns_request_p99_ms_of_many",
+                    middle(&part, |[many, _]| late(many)),
+                ),
+                (
+                    "turns_request_p99_ms_of_few",
+                    middle(&part, |[_, few]| late(few)),
+                ),
+                ("together_request_p99_ms_of_many", late(&together[0])),
+                ("together_request_p99_ms_of_few", late(&together[1])),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        ))
     }
 
     async fn measure(&self, load: &mut Load, server: &Server) -> Result<Figures, Failure> {
@@ -151,6 +176,29 @@ impl Growth {
         put("flow_part_slowest_ms", open.tally.turns.slowest_millis());
         Ok(figures)
     }
+}
+
+/// Measures both sides so often, one after the other: what came of many live ones, and of few.
+async fn in_turns<T>(
+    many: &mut Load,
+    few: &mut Load,
+    measure: impl AsyncFn(&mut Load) -> Result<T, Failure>,
+) -> Result<Vec<[T; 2]>, Failure> {
+    let mut turns = Vec::new();
+    for _ in 0..TURNS {
+        turns.push([measure(many).await?, measure(few).await?]);
+    }
+    Ok(turns)
+}
+
+fn sorted<T>(turns: &[[T; 2]], figure: impl Fn(&[T; 2]) -> f64) -> Vec<f64> {
+    let mut figures: Vec<f64> = turns.iter().map(figure).collect();
+    figures.sort_by(f64::total_cmp);
+    figures
+}
+
+fn middle<T>(turns: &[[T; 2]], figure: impl Fn(&[T; 2]) -> f64) -> f64 {
+    sorted(turns, figure)[TURNS / 2]
 }
 
 /// Bytes that the server holds, and what its store does.

@@ -185,6 +185,11 @@ impl Load {
         })
     }
 
+    /// Turns that were begun so far, by a load that was connected with 0.
+    pub(crate) fn turns_begun(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
     /// Every connection does one turn after the other: as much as the server can take.
     pub(crate) async fn saturate(
         &mut self,
