@@ -19,10 +19,11 @@ use watchword_core::memory::{Journal, MemoryStore, SHARDS};
 use super::journal::{Shared, SqliteJournal, Work};
 use crate::worker::{Pulse, Worker};
 
-/// How much of an image goes into one transaction, beside the group that happens to be in it.
-pub(super) const CHUNK: usize = 256 << 10;
-/// How much is deleted in one transaction.
-const PORTION: i64 = 1 << 20;
+/// How much of an image goes into one transaction, beside the group that happens to be in it and waits for it:
+/// half a millisecond where 256 KiB took two.
+pub(super) const CHUNK: usize = 64 << 10;
+/// How much is deleted in one transaction: a millisecond, where four times as much took two.
+const PORTION: i64 = 256 << 10;
 /// Beyond so many bytes, a last snapshot takes longer to make than it saves.
 const LONGEST_LAST: u64 = 256 << 20;
 /// How often it looks whether a snapshot is due.
