@@ -9,10 +9,11 @@
 ARG RUST_IMAGE=docker.io/library/rust:1.95-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot@sha256:9dac0a79194e45a7da0158a9c6da57b217585af0786db3845d1f0ec1a0dd182f
 
-# What others wrote. This layer is built again only when a manifest or the lock file changes.
+# What others wrote. This layer is built again only when a manifest, the lock file or cargo's settings change.
 FROM ${RUST_IMAGE} AS dependencies
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo/config.toml .cargo/
 COPY bench/Cargo.toml bench/
 COPY xtask/Cargo.toml xtask/
 COPY crates/core/Cargo.toml crates/core/
