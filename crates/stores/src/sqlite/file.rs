@@ -41,9 +41,8 @@ impl DatabaseFile {
                 file: path.to_owned(),
             });
         }
-        private()
-            .open(path)
-            .and_then(|_| path.canonicalize())
+        make_where_there_is_none(path)
+            .and_then(|()| path.canonicalize())
             .map(Self)
             .map_err(|source| OpenError::Io {
                 file: path.to_owned(),
@@ -111,6 +110,17 @@ impl DatabaseFile {
             }),
             Err(TryLockError::Error(source)) => Err(self.failed(source)),
         }
+    }
+}
+
+/// A file that is there is left to SQLite. Whoever closes a file takes every lock from it that the process holds, those
+/// of other connections too; the next program that reads it would believe to be the only one, and clear the log away
+/// (<https://www.sqlite.org/howtocorrupt.html>, 2.2).
+fn make_where_there_is_none(path: &Path) -> io::Result<()> {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => private().open(path).map(drop),
+        found => found.map(drop),
     }
 }
 

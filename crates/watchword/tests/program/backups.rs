@@ -94,6 +94,29 @@ async fn what_was_answered_before_a_backup_is_there_in_a_server_that_starts_from
     assert!(server.stop().success());
 }
 
+/// What `sqlite3` goes by when it closes a file: unless a lock says that somebody has it open, it clears the
+/// write-ahead log away, which a running server goes on writing to.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_server_is_known_to_have_the_file_open() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let folder = folder();
+    let server = start(folder.path());
+    let caller = Caller::new(&server, None);
+    assert_eq!(caller.start("+12025550123").await.status, 201);
+    let database = folder.path().join("data/watchword.db");
+    let inode = format!(":{}", database.metadata().unwrap().ino());
+    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    let held = locks.lines().any(|lock| {
+        let fields: Vec<_> = lock.split_whitespace().collect();
+        fields.contains(&"POSIX")
+            && fields.contains(&server.pid().to_string().as_str())
+            && fields.iter().any(|field| field.ends_with(&inode))
+    });
+    assert!(held, "no lock on the database:\n{locks}");
+}
+
 #[test]
 fn a_backup_that_cannot_be_made_leaves_nothing_and_says_what_to_do() {
     let folder = folder();
