@@ -4,26 +4,46 @@
 //! the log, and a log that is never at its end grows for ever. So once it is long and nearly
 //! moved, the writer moves the small rest between two groups; its next write starts the log
 //! anew.
+//!
+//! SQLite flushes the database only when it has moved the last page of the log. So what is moved is flushed here,
+//! in small portions: the writer would be left with all of it, every step would wait for that, and for a large
+//! portion on the same disk as well.
 
+use std::fs::File;
+use std::io;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::file::{DatabaseFile, private};
 use super::journal::{Shared, Work};
+use crate::error::OpenError;
 use crate::worker::{Pulse, Worker};
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(50);
-/// So many bytes written are worth a checkpoint at once; fewer wait a second, none ten.
-const WORTH: u64 = 4 << 20;
+/// The same while something is written.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// So many bytes written are worth a checkpoint at once; fewer wait a second, none ten. While sixteen times as
+/// much is flushed, a group takes 5 to 10 ms.
+const WORTH: u64 = 1 << 20;
 /// A log of so many pages is to start anew.
 const LONG: i64 = 4096;
-/// So many pages may be left for the writer to move.
-const REST: i64 = 256;
+/// So many pages may be left for the writer to move and to flush.
+const REST: i64 = 64;
 /// How often the rest is made smaller first.
 const TRIES: usize = 6;
+
+/// A connection of its own, and what flushes the database behind it.
+pub(super) struct Checkpointer {
+    connection: Connection,
+    shared: Arc<Shared>,
+    /// Never closed: that would take the locks of every connection to the file. A server has one.
+    database: ManuallyDrop<File>,
+}
 
 /// How a log stands after a checkpoint.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,53 +52,75 @@ pub(super) struct Log {
     moved: i64,
 }
 
-/// Starts the thread, with a connection of its own.
-pub(super) fn start(shared: Arc<Shared>, connection: Connection) -> std::io::Result<Worker> {
-    Worker::spawn("watchword-checkpoint", move |pulse: &Pulse| {
-        let page: i64 = connection
-            .pragma_query_value(None, "page_size", |row| row.get(0))
-            .unwrap_or(4096);
-        let mut last = Instant::now();
-        let mut seen = 0;
-        while pulse.wait(LOOK) {
-            let written = shared.counts.written.load(Ordering::Relaxed);
-            let idle = match written - seen {
-                0 => Duration::from_secs(10),
-                1..WORTH => Duration::from_secs(1),
-                _ => Duration::ZERO,
-            };
-            if last.elapsed() < idle {
-                continue;
-            }
-            (seen, last) = (written, Instant::now());
-            match checkpoint(&connection, &shared) {
-                Ok(log) => {
-                    let bytes = (log.pages * page).unsigned_abs();
-                    shared.counts.wal_bytes.store(bytes, Ordering::Relaxed);
-                }
-                // The writer will meet the same trouble and refuse steps; this one goes on.
-                Err(error) => tracing::warn!(%error, "a checkpoint failed"),
-            }
-        }
-    })
-}
+impl Checkpointer {
+    pub(super) fn open(file: &DatabaseFile, shared: &Arc<Shared>) -> Result<Self, OpenError> {
+        let connection = file.connect().map_err(|source| file.refused(source))?;
+        let database = private().open(file.path());
+        Ok(Self {
+            connection,
+            shared: Arc::clone(shared),
+            database: ManuallyDrop::new(database.map_err(|source| file.failed(source))?),
+        })
+    }
 
-/// Moves what there is, and lets a long log start anew.
-pub(super) fn checkpoint(connection: &Connection, shared: &Shared) -> rusqlite::Result<Log> {
-    let mut log = passive(connection)?;
-    if log.pages < LONG {
-        return Ok(log);
+    /// Starts the thread.
+    pub(super) fn start(self) -> io::Result<Worker> {
+        Worker::spawn("watchword-checkpoint", move |pulse: &Pulse| {
+            let page: i64 = self
+                .connection
+                .pragma_query_value(None, "page_size", |row| row.get(0))
+                .unwrap_or(4096);
+            let counts = &self.shared.counts;
+            let mut last = Instant::now();
+            let (mut seen, mut written) = (0, 0);
+            let mut look = LOOK;
+            while pulse.wait(look) {
+                let before = written;
+                written = counts.written.load(Ordering::Relaxed);
+                look = if written == before { LOOK } else { LOOK_AGAIN };
+                let idle = match written - seen {
+                    0 => Duration::from_secs(10),
+                    1..WORTH => Duration::from_secs(1),
+                    _ => Duration::ZERO,
+                };
+                if last.elapsed() < idle {
+                    continue;
+                }
+                (seen, last) = (written, Instant::now());
+                match self.checkpoint() {
+                    Ok(log) => {
+                        let bytes = (log.pages * page).unsigned_abs();
+                        counts.wal_bytes.store(bytes, Ordering::Relaxed);
+                    }
+                    // The writer will meet the same trouble and refuse steps; this one goes on.
+                    Err(error) => tracing::warn!(%error, "a checkpoint failed"),
+                }
+            }
+        })
     }
-    for _ in 0..TRIES {
-        if log.pages - log.moved <= REST {
-            break;
+
+    /// Moves what there is, and lets a long log start anew.
+    pub(super) fn checkpoint(&self) -> rusqlite::Result<Log> {
+        let mut log = Log::default();
+        for _ in 0..TRIES {
+            let before = log.moved;
+            log = passive(&self.connection)?;
+            // The writer flushes it once more, and hears of what failed.
+            if let Err(error) = self.database.sync_data() {
+                tracing::warn!(%error, "the database cannot be flushed");
+            }
+            if log.pages < LONG {
+                return Ok(log);
+            }
+            if log.moved - before <= REST {
+                break;
+            }
         }
-        log = passive(connection)?;
-    }
-    let last = Work::Outside(Box::new(|writer| passive(writer).map(drop)));
-    match shared.chore(last) {
-        Ok(()) | Err(None) => passive(connection),
-        Err(Some(error)) => Err(error),
+        let last = Work::Outside(Box::new(|writer| passive(writer).map(drop)));
+        match self.shared.chore(last) {
+            Ok(()) | Err(None) => passive(&self.connection),
+            Err(Some(error)) => Err(error),
+        }
     }
 }
 

@@ -36,6 +36,7 @@ pub use self::accounts::SqliteAccounts;
 pub use self::api_keys::SqliteApiKeys;
 pub use self::audit::SqliteAudit;
 pub use self::backup::{Backup, BackupError, backup};
+use self::checkpoint::Checkpointer;
 pub use self::file::OLDEST_SQLITE;
 use self::file::{DatabaseFile, FileLock};
 use self::journal::SqliteJournal;
@@ -95,7 +96,7 @@ impl Embedded {
         guard::remember(&connection, settings.keys).map_err(refused)?;
         file::hurry(&mut connection).map_err(refused)?;
         let failed = |source| file.failed(source);
-        let checkpoints = file.connect().map_err(refused)?;
+        let checkpointer = Checkpointer::open(&file, shared)?;
         let head = Arc::new(Mutex::new(replayed.head));
         // From here on nothing fails that would not be cleaned up by dropping what is there.
         let writer = writer::start(Arc::clone(shared), connection).map_err(failed)?;
@@ -111,8 +112,9 @@ impl Embedded {
         let after = settings.snapshot_after;
         let snapshots = snapshot::start(Arc::clone(&store), Arc::clone(&clock), head, after);
         embedded.housekeeping.push(snapshots.map_err(failed)?);
-        let checkpoint = checkpoint::start(Arc::clone(shared), checkpoints);
-        embedded.housekeeping.push(checkpoint.map_err(failed)?);
+        embedded
+            .housekeeping
+            .push(checkpointer.start().map_err(failed)?);
         let sweeper = sweeper::start(store, clock);
         embedded.housekeeping.push(sweeper.map_err(failed)?);
         Ok(embedded)

@@ -103,7 +103,8 @@ async fn what_expired_meanwhile_is_left_out_at_the_start() {
 #[tokio::test]
 async fn a_log_that_is_never_at_rest_starts_anew_all_the_same() {
     let fixture = Fixture::new();
-    let beside = schema::connect(&DatabaseFile::find_or_create(&fixture.path()).unwrap()).unwrap();
+    let file = DatabaseFile::find_or_create(&fixture.path()).unwrap();
+    let beside = Checkpointer::open(&file, fixture.shared()).unwrap();
     let store = &fixture.embedded.store;
     let heavy = |number| {
         let mut step = start_step(number);
@@ -117,9 +118,9 @@ async fn a_log_that_is_never_at_rest_starts_anew_all_the_same() {
         assert!(steps.await.iter().all(Result::is_ok));
         number += 50;
     }
-    checkpoint::checkpoint(&beside, fixture.shared()).unwrap();
+    beside.checkpoint().unwrap();
     fixture.start(number).await.unwrap();
-    let log = checkpoint::checkpoint(&beside, fixture.shared()).unwrap();
+    let log = beside.checkpoint().unwrap();
     assert!(log.pages < 4096, "the log has {} pages", log.pages);
     assert_eq!(fixture.crash().rows(), fixture.rows());
 }
