@@ -45,6 +45,18 @@ pub(super) struct Checkpointer {
     database: ManuallyDrop<File>,
 }
 
+/// Why a checkpoint came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CheckpointError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// The system may have dropped what was moved, and says so once. SQLite counts those pages as moved, and would
+    /// overwrite them in the log, where they are good: until somebody starts anew from it, as PostgreSQL does then
+    /// (`data_sync_retry`).
+    #[error("the database cannot be flushed: {0}")]
+    Unflushed(#[source] io::Error),
+}
+
 /// How a log stands after a checkpoint.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Log {
@@ -92,24 +104,32 @@ impl Checkpointer {
                         let bytes = (log.pages * page).unsigned_abs();
                         counts.wal_bytes.store(bytes, Ordering::Relaxed);
                     }
-                    // The writer will meet the same trouble and refuse steps; this one goes on.
-                    Err(error) => tracing::warn!(%error, "a checkpoint failed"),
+                    // What it did not get done is done again.
+                    Err(CheckpointError::Sqlite(error)) => {
+                        tracing::warn!(%error, "a checkpoint failed");
+                    }
+                    Err(CheckpointError::Unflushed(error)) => {
+                        tracing::error!(
+                            %error,
+                            "the database cannot be flushed; ending at once, as its log has everything and the \
+                             next start moves all of that again: look after the disk first"
+                        );
+                        std::process::abort();
+                    }
                 }
             }
         })
     }
 
     /// Moves what there is, and lets a long log start anew.
-    pub(super) fn checkpoint(&self) -> rusqlite::Result<Log> {
+    pub(super) fn checkpoint(&self) -> Result<Log, CheckpointError> {
         let mut log = Log::default();
         for _ in 0..TRIES {
             let before = log.moved;
             log = passive(&self.connection)?;
-            // The writer flushes it once more, and hears of what failed.
-            if let Err(error) = self.database.sync_data() {
-                tracing::warn!(%error, "the database cannot be flushed");
-            }
-            if log.pages < LONG {
+            self.flush().map_err(CheckpointError::Unflushed)?;
+            // Or somebody who reads holds the rest back, and may let go when it is the writer's turn.
+            if log.pages < LONG || log.pages - log.moved > REST {
                 return Ok(log);
             }
             if log.moved - before <= REST {
@@ -118,9 +138,22 @@ impl Checkpointer {
         }
         let last = Work::Outside(Box::new(|writer| passive(writer).map(drop)));
         match self.shared.chore(last) {
-            Ok(()) | Err(None) => passive(&self.connection),
-            Err(Some(error)) => Err(error),
+            Ok(()) | Err(None) => Ok(passive(&self.connection)?),
+            Err(Some(error)) => Err(error.into()),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn flush_instead(&mut self, other: File) {
+        self.database = ManuallyDrop::new(other);
+    }
+
+    /// Elsewhere than on Linux it is left to SQLite, which knows what to ask of which file system.
+    fn flush(&self) -> io::Result<()> {
+        if cfg!(target_os = "linux") {
+            self.database.sync_data()?;
+        }
+        Ok(())
     }
 }
 
@@ -137,6 +170,8 @@ fn passive(connection: &Connection) -> rusqlite::Result<Log> {
 }
 
 /// Moves all of the log and leaves an empty one, when nobody writes any more.
-pub(super) fn finish(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+/// Whether that is so: somebody who reads beside the server keeps the log until they are done.
+pub(super) fn finish(connection: &Connection) -> rusqlite::Result<bool> {
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+    busy.map(|busy: bool| !busy)
 }

@@ -66,6 +66,13 @@ impl DatabaseFile {
     pub(super) fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&self.0, flags)?;
+        if connection.is_readonly("main")? {
+            // SQLite takes what it gets.
+            return Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY),
+                Some("it cannot be written; give it to the user of this program".to_owned()),
+            ));
+        }
         wait_for_others(&mut connection, BUSY_TRIES)?;
         let mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
@@ -175,6 +182,16 @@ mod tests {
         assert!(refused.to_string().contains("3.51.2 is too old"));
         assert!(check_version(OLDEST_SQLITE).is_ok());
         assert!(check_version(rusqlite::version_number()).is_ok());
+    }
+
+    /// Nothing that SQLite tells of itself shows it, and other code asks for `fdatasync` as well.
+    #[test]
+    fn a_commit_flushes_data_and_not_the_times_of_the_file() {
+        let flags = option_env!("LIBSQLITE3_FLAGS").unwrap_or_default();
+        assert!(
+            flags.contains("-DHAVE_FDATASYNC=1"),
+            "built without the flag in .cargo/config.toml, SQLite commits with fsync"
+        );
     }
 
     #[test]

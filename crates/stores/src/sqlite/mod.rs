@@ -167,10 +167,14 @@ impl Embedded {
         {
             tracing::warn!(%error, "the last snapshot failed; the next start replays the journal");
         }
-        if let Some(connection) = self.end_writer()
-            && let Err(error) = checkpoint::finish(&connection)
-        {
-            tracing::warn!(%error, "the last checkpoint failed; the next start makes up for it");
+        match self.end_writer().map(|writer| checkpoint::finish(&writer)) {
+            Some(Ok(false)) => tracing::warn!(
+                "another program reads the database; until it is done, the -wal beside it is a part of it"
+            ),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the last checkpoint failed; the next start makes up for it");
+            }
+            Some(Ok(true)) | None => {}
         }
     }
 

@@ -1,5 +1,5 @@
-//! The disk under the running program. When it is full, the log included: refused while that lasts, served
-//! again once there is room, without a restart. And what is asked of it at each commit.
+//! A disk that is full under the running program, its log included: refused while it lasts, served
+//! again once there is room, without a restart.
 //!
 //! The limit is that on the size of files, which a process without any rights can be given. SQLite
 //! and the log meet it as they meet a disk without room.
@@ -77,18 +77,4 @@ async fn a_full_disk_is_refused_with_503_and_served_again_without_a_restart() {
     assert_eq!(caller.check(&id, &code).await.status, 404);
     let kept = caller.get(&format!("/v1/verifications/{id}")).await;
     assert_eq!(kept.json()["status"], "approved");
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_commit_flushes_data_and_not_the_times_of_the_file() {
-    let program = program(std::path::Path::new("."));
-    let built = std::fs::read(program.get_program()).unwrap();
-    // Among the names that the loader looks up. Nothing but SQLite asks for it here.
-    let asks = |name: &[u8]| built.windows(name.len()).any(|found| found == name);
-    assert!(asks(b"\0fsync\0"), "not how names stand in a program");
-    assert!(
-        asks(b"\0fdatasync\0"),
-        "SQLite was built without the flag in .cargo/config.toml, and commits with fsync"
-    );
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use super::checkpoint::CheckpointError;
 use super::*;
 
 #[tokio::test]
@@ -100,27 +101,86 @@ async fn what_expired_meanwhile_is_left_out_at_the_start() {
     assert_eq!(after.embedded.store.len(), 1);
 }
 
-#[tokio::test]
-async fn a_log_that_is_never_at_rest_starts_anew_all_the_same() {
-    let fixture = Fixture::new();
-    let file = DatabaseFile::find_or_create(&fixture.path()).unwrap();
-    let beside = Checkpointer::open(&file, fixture.shared()).unwrap();
-    let store = &fixture.embedded.store;
+/// More changes than a log may hold before it is to start anew; the next free number.
+async fn much(fixture: &Fixture) -> u64 {
     let heavy = |number| {
         let mut step = start_step(number);
         step.details = Sealed::from_bytes(&[7; 20_000]);
-        store.start(step, fixture.clock.now())
+        fixture.embedded.store.start(step, fixture.clock.now())
     };
     let mut number = 0;
-    // 20 MiB of changes are more than a log may hold before it is to start anew.
     while fixture.embedded.stats()().journal_bytes < 20 << 20 {
         let steps = join_all((number..number + 50).map(heavy));
         assert!(steps.await.iter().all(Result::is_ok));
         number += 50;
     }
+    number
+}
+
+fn checkpointer(fixture: &Fixture) -> Checkpointer {
+    let file = DatabaseFile::find_or_create(&fixture.path()).unwrap();
+    Checkpointer::open(&file, fixture.shared()).unwrap()
+}
+
+#[tokio::test]
+async fn a_log_that_is_never_at_rest_starts_anew_all_the_same() {
+    let fixture = Fixture::new();
+    let beside = checkpointer(&fixture);
+    let number = much(&fixture).await;
     beside.checkpoint().unwrap();
     fixture.start(number).await.unwrap();
     let log = beside.checkpoint().unwrap();
     assert!(log.pages < 4096, "the log has {} pages", log.pages);
     assert_eq!(fixture.crash().rows(), fixture.rows());
+}
+
+/// It would be left with all that the reader held back, if that one ended just then.
+#[tokio::test]
+async fn while_somebody_reads_the_writer_is_not_asked_to_move_the_rest() {
+    let fixture = Fixture::new();
+    fixture.start(1_000_000).await.unwrap();
+    let reader = fixture.connection();
+    reader
+        .execute_batch("BEGIN; SELECT * FROM journal")
+        .unwrap();
+    much(&fixture).await;
+    let held = fixture.hold_writer();
+    let beside = checkpointer(&fixture);
+    let (tell, told) = channel();
+    let thread = thread::spawn(move || tell.send(beside.checkpoint().map(|log| log.pages)));
+    let pages = told.recv_timeout(Duration::from_secs(30));
+    drop(held);
+    thread.join().unwrap().unwrap();
+    let pages = pages.expect("it waits for the writer").unwrap();
+    assert!(pages > 4096, "the log has {pages} pages");
+    drop(reader);
+    assert_eq!(fixture.crash().rows(), fixture.rows());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_database_that_cannot_be_flushed_is_told_from_what_can_be_tried_again() {
+    let fixture = Fixture::new();
+    fixture.start(1).await.unwrap();
+    let mut beside = checkpointer(&fixture);
+    assert!(beside.checkpoint().is_ok());
+    // A device that refuses to be flushed.
+    beside.flush_instead(fs::File::open("/dev/null").unwrap());
+    let failed = beside.checkpoint();
+    assert!(matches!(failed, Err(CheckpointError::Unflushed(_))));
+}
+
+#[tokio::test]
+async fn who_reads_at_the_end_keeps_the_log_and_that_is_told() {
+    let fixture = Fixture::new();
+    fixture.start(1).await.unwrap();
+    let reader = fixture.connection();
+    reader
+        .execute_batch("BEGIN; SELECT * FROM journal")
+        .unwrap();
+    fixture.start(2).await.unwrap();
+    let beside = fixture.connection();
+    assert!(!checkpoint::finish(&beside).unwrap());
+    reader.execute_batch("COMMIT").unwrap();
+    assert!(checkpoint::finish(&beside).unwrap());
 }
