@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use watchword_core::audit::{Anchor, AuditStore, Draft, Entry, Tail};
 use watchword_core::keys::KeyRing;
@@ -25,6 +25,8 @@ const FULL: usize = 256 << 10;
 /// More than this is not kept while it cannot be written, in bytes.
 const MOST: usize = 16 << 20;
 const RETENTION: Duration = Duration::from_hours(1);
+/// Between two portions of what is deleted, for those who write meanwhile: 5 MB of pages a second.
+const REST: Duration = Duration::from_millis(50);
 /// Until it is tried again to write.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -182,6 +184,8 @@ pub(crate) struct Scribe {
     writer: String,
     tail: Tail,
     failing: bool,
+    /// Whether removed pages wait to be deleted.
+    pruning: bool,
 }
 
 impl Scribe {
@@ -204,6 +208,7 @@ impl Scribe {
             writer: format!("server-{:08x}", u32::from_be_bytes(number)),
             tail: Tail::default(),
             failing: false,
+            pruning: false,
         })
     }
 
@@ -211,11 +216,17 @@ impl Scribe {
     pub(crate) fn start(mut self, stop: CancellationToken) -> JoinHandle<()> {
         tokio::spawn(async move {
             let mut retention = Instant::now();
+            let mut gathered = Instant::now() + GATHER;
             loop {
                 let stopping = tokio::select! {
+                    biased; // what is new comes before what is old
                     () = stop.cancelled() => true,
-                    () = sleep(GATHER) => false,
+                    () = sleep_until(gathered) => false,
                     () = self.log.full.notified() => false,
+                    () = sleep_until(retention) => {
+                        retention = Instant::now() + self.retain().await;
+                        continue;
+                    }
                 };
                 // One page at a time: what came in while it was written gathers as well.
                 while let Some(draft) = self.log.draft(&self.writer) {
@@ -229,12 +240,7 @@ impl Scribe {
                 if stopping {
                     return;
                 }
-                if retention <= Instant::now() {
-                    retention = Instant::now() + RETENTION;
-                    if let Err(error) = self.remove_old().await {
-                        tracing::warn!(%error, "old pages of the audit log are not removed");
-                    }
-                }
+                gathered = Instant::now() + GATHER;
             }
         })
     }
@@ -270,13 +276,28 @@ impl Scribe {
         self.tail.append(&*store, draft, &self.keys).await
     }
 
-    async fn remove_old(&mut self) -> Result<(), StoreError> {
+    /// Removes what is too old; how long it is until there is more to do.
+    async fn retain(&mut self) -> Duration {
+        self.pruning = match self.remove_old().await {
+            Ok(more) => more,
+            Err(error) => {
+                tracing::warn!(%error, "old pages of the audit log are not removed");
+                false
+            }
+        };
+        if self.pruning { REST } else { RETENTION }
+    }
+
+    /// Whether some of it is still there.
+    async fn remove_old(&mut self) -> Result<bool, StoreError> {
         let end = self.log.clock.now().minus(self.keep);
         let store = self.shelf.open().await.map_err(StoreError::unavailable)?;
-        match store.last_before(end).await? {
-            Some(link) => store.remove(Anchor::at(link, &self.keys)).await,
-            None => Ok(()),
+        if !self.pruning
+            && let Some(link) = store.last_before(end).await?
+        {
+            store.remove(Anchor::at(link, &self.keys)).await?;
         }
+        store.prune().await
     }
 }
 

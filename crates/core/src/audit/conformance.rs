@@ -69,7 +69,8 @@ pub async fn keeps_its_promises<S: AuditStore + ?Sized>(store: Arc<S>) {
 
     let moment = pages[9].draft.written_at;
     let before = store.last_before(moment).await.expect("it answers");
-    let expected = pages.iter().rfind(|page| page.draft.written_at < moment);
+    let older = pages.iter().filter(|page| page.draft.written_at < moment);
+    let expected = older.max_by_key(|page| page.draft.written_at);
     assert_eq!(before, expected.map(|page| page.link));
 
     let anchor = Anchor::at(pages[11].link, &keys);
@@ -79,6 +80,17 @@ pub async fn keeps_its_promises<S: AuditStore + ?Sized>(store: Arc<S>) {
         .await
         .expect("it answers");
     assert_eq!(store.anchor().await.expect("it answers"), Some(anchor));
+    // At once, though they may still be there; and not less once they are gone.
+    let kept = pages[12..].iter().map(|page| page.draft.written_at);
+    let oldest = kept.min().expect("there are some");
+    let mut more = true;
+    while more {
+        let rest = store.pages(0, 100).await.expect("it answers");
+        assert_eq!(rest, pages[12..]);
+        let older = store.last_before(oldest).await.expect("it answers");
+        assert_eq!(older, None);
+        more = store.prune().await.expect("it answers");
+    }
     let rest = store.pages(0, 100).await.expect("it answers");
     assert_eq!(rest, pages[12..]);
     let mut chain = Chain::new(Some(anchor), &keys).expect("it is ours");
@@ -87,14 +99,24 @@ pub async fn keeps_its_promises<S: AuditStore + ?Sized>(store: Arc<S>) {
     }
     assert_eq!(chain.end().expect("it is in order").pages, 8);
 
-    // With nothing left, the chain goes on behind the anchor.
-    let last = pages[19].link;
+    // With nothing left, the chain goes on behind the anchor, however long it takes to delete the rest.
+    for number in 21..=150 {
+        write(&*store, number).await;
+    }
+    let last = store.last().await.expect("it answers").expect("a page");
+    assert_eq!(last.number, 150);
     store
         .remove(Anchor::at(last, &keys))
         .await
         .expect("it answers");
-    assert_eq!(store.last().await.expect("it answers"), Some(last));
-    write(&*store, 21).await;
+    loop {
+        assert_eq!(store.last().await.expect("it answers"), Some(last));
+        assert_eq!(store.pages(0, 1).await.expect("it answers"), []);
+        if !store.prune().await.expect("it answers") {
+            break;
+        }
+    }
+    write(&*store, 151).await;
     let newest = store.last().await.expect("it answers");
-    assert_eq!(newest.map(|link| link.number), Some(21));
+    assert_eq!(newest.map(|link| link.number), Some(151));
 }

@@ -53,9 +53,12 @@ impl AuditStore for MemoryAudit {
 
     async fn last_before(&self, moment: Timestamp) -> Result<Option<Link>, StoreError> {
         let kept = self.0.lock();
-        let mut older = kept.pages.iter().rev();
+        let older = kept
+            .pages
+            .iter()
+            .filter(|page| page.draft.written_at < moment);
         Ok(older
-            .find(|page| page.draft.written_at < moment)
+            .max_by_key(|page| (page.draft.written_at, page.link.number))
             .map(|page| page.link))
     }
 
@@ -68,5 +71,9 @@ impl AuditStore for MemoryAudit {
             kept.anchor = Some(anchor);
         }
         Ok(())
+    }
+
+    async fn prune(&self) -> Result<bool, StoreError> {
+        Ok(false)
     }
 }

@@ -42,10 +42,14 @@ pub trait AuditStore: Send + Sync + 'static {
     /// What stands for the pages that were removed.
     async fn anchor(&self) -> Result<Option<Anchor>, StoreError>;
 
-    /// The newest page that was written before a moment and is still there.
+    /// Of the pages that were not removed, the one that was written last before a moment.
     async fn last_before(&self, moment: Timestamp) -> Result<Option<Link>, StoreError>;
 
-    /// Removes all pages up to the anchor's, and keeps the anchor in their place. An anchor that
-    /// is older than the one that is there changes nothing.
+    /// Has an anchor stand for all pages up to its own from now on: nothing here shows them any more, and
+    /// [`prune`](Self::prune) gives their room back. An anchor that is older than the one that is there
+    /// changes nothing.
     async fn remove(&self, anchor: Anchor) -> Result<(), StoreError>;
+
+    /// Deletes some of what was removed, as much as hinders nobody; whether there may be more.
+    async fn prune(&self) -> Result<bool, StoreError>;
 }

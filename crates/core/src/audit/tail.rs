@@ -123,6 +123,10 @@ mod tests {
         async fn remove(&self, anchor: Anchor) -> Result<(), StoreError> {
             self.kept.remove(anchor).await
         }
+
+        async fn prune(&self) -> Result<bool, StoreError> {
+            self.kept.prune().await
+        }
     }
 
     fn draft(body: &str) -> Draft {

@@ -17,6 +17,11 @@ use super::url::PostgresUrl;
 use crate::error::OpenError;
 
 const PAGE: &str = "number, hash, previous, written_at, writer, entries, body, key_id, mac";
+/// The number of the newest page that was removed.
+const REMOVED: &str = "coalesce((SELECT number FROM watchword.audit_anchor), 0)";
+/// So many pages are deleted at once, within the time that a statement may take: one of a busy second has
+/// some 100 kB.
+const PORTION: i64 = 100;
 
 /// Keeps the audit log in a PostgreSQL database, for all nodes.
 pub struct PostgresAudit {
@@ -71,7 +76,8 @@ impl AuditStore for PostgresAudit {
 
     async fn pages(&self, after: u64, limit: u32) -> Result<Vec<Page>, StoreError> {
         let select = format!(
-            "SELECT {PAGE} FROM watchword.audit_page WHERE number > $1 ORDER BY number LIMIT $2"
+            "SELECT {PAGE} FROM watchword.audit_page WHERE number > greatest($1, {REMOVED})
+            ORDER BY number LIMIT $2"
         );
         let (after, limit) = (after.cast_signed(), i64::from(limit));
         let parameters = [(&after as _, Type::INT8), (&limit as _, Type::INT8)];
@@ -94,16 +100,23 @@ impl AuditStore for PostgresAudit {
     }
 
     async fn last_before(&self, at: Timestamp) -> Result<Option<Link>, StoreError> {
-        let select = "SELECT number, hash FROM watchword.audit_page WHERE written_at < $1
-            ORDER BY number DESC LIMIT 1";
-        let rows = self.pool.rows(select, &[(&moment(at), Type::INT8)]).await?;
+        let select = format!(
+            "SELECT number, hash FROM watchword.audit_page WHERE written_at < $1
+            AND number > {REMOVED} ORDER BY written_at DESC, number DESC LIMIT 1"
+        );
+        let parameters = [(&moment(at) as _, Type::INT8)];
+        let rows = self.pool.rows(&select, &parameters).await?;
         Ok(rows.first().map(link).transpose()?)
     }
 
     async fn remove(&self, anchor: Anchor) -> Result<(), StoreError> {
         self.pool
-            .row(
-                "SELECT watchword.remove_audit_pages_1($1, $2, $3, $4)",
+            .rows(
+                "INSERT INTO watchword.audit_anchor (number, hash, key_id, mac)
+                VALUES ($1, $2, $3, $4)
+                ON CONFLICT (one) DO UPDATE SET number = excluded.number, hash = excluded.hash,
+                    key_id = excluded.key_id, mac = excluded.mac
+                WHERE excluded.number > audit_anchor.number",
                 &[
                     (&anchor.link.number.cast_signed(), Type::INT8),
                     (&anchor.link.hash.as_slice(), Type::BYTEA),
@@ -113,6 +126,17 @@ impl AuditStore for PostgresAudit {
             )
             .await?;
         Ok(())
+    }
+
+    async fn prune(&self) -> Result<bool, StoreError> {
+        let delete = format!(
+            "WITH gone AS (DELETE FROM watchword.audit_page WHERE number IN (
+                SELECT number FROM watchword.audit_page WHERE number <= {REMOVED}
+                ORDER BY number LIMIT {PORTION}) RETURNING 1)
+            SELECT count(*) FROM gone"
+        );
+        let gone: i64 = read(&self.pool.row(&delete, &[]).await?, 0)?;
+        Ok(gone == PORTION)
     }
 }
 

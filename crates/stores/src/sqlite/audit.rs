@@ -8,10 +8,13 @@ use watchword_core::audit::{Anchor, AuditStore, Draft, Link, Page};
 use watchword_core::keys::KeyId;
 use watchword_core::{StoreError, Timestamp};
 
+use super::portion::{Numbered, prune};
 use super::tables::{Checkpoints, Tables};
 use crate::error::OpenError;
 
 const PAGE: &str = "number, hash, previous, written_at, writer, entries, body, key_id, mac";
+/// The number of the newest page that was removed.
+pub(super) const REMOVED: &str = "coalesce((SELECT number FROM audit_anchor), 0)";
 
 /// Keeps the audit log in a database file, of which other tables may be served at the same time.
 pub struct SqliteAudit {
@@ -69,7 +72,8 @@ impl AuditStore for SqliteAudit {
         self.tables
             .read(move |connection| {
                 let mut select = connection.prepare_cached(&format!(
-                    "SELECT {PAGE} FROM audit_page WHERE number > ?1 ORDER BY number LIMIT ?2"
+                    "SELECT {PAGE} FROM audit_page WHERE number > max(?1, {REMOVED})
+                        ORDER BY number LIMIT ?2"
                 ))?;
                 let pages = select.query_map(params![after.cast_signed(), limit], page)?;
                 pages.collect()
@@ -99,11 +103,14 @@ impl AuditStore for SqliteAudit {
     async fn last_before(&self, moment: Timestamp) -> Result<Option<Link>, StoreError> {
         self.tables
             .read(move |connection| {
-                let select = "SELECT number, hash FROM audit_page WHERE written_at < ?1
-                    ORDER BY number DESC LIMIT 1";
+                // By the index of moments, which the plus sees to.
+                let select = format!(
+                    "SELECT number, hash FROM audit_page WHERE written_at < ?1
+                        AND +number > {REMOVED} ORDER BY written_at DESC, number DESC LIMIT 1"
+                );
                 let moment = moment.as_millis().cast_signed();
                 connection
-                    .prepare_cached(select)?
+                    .prepare_cached(&select)?
                     .query_row([moment], link)
                     .optional()
             })
@@ -113,24 +120,30 @@ impl AuditStore for SqliteAudit {
     async fn remove(&self, anchor: Anchor) -> Result<(), StoreError> {
         self.tables
             .change(move |transaction| {
-                let number = anchor.link.number.cast_signed();
-                let newer = transaction.execute(
+                let insert = transaction.execute(
                     "INSERT INTO audit_anchor (one, number, hash, key_id, mac)
                         VALUES (1, ?1, ?2, ?3, ?4)
                         ON CONFLICT (one) DO UPDATE SET number = excluded.number,
                             hash = excluded.hash, key_id = excluded.key_id, mac = excluded.mac
                         WHERE excluded.number > audit_anchor.number",
                     params![
-                        number,
+                        anchor.link.number.cast_signed(),
                         anchor.link.hash,
                         anchor.key.to_bytes().as_slice(),
                         anchor.mac
                     ],
-                )?;
-                if newer == 1 {
-                    transaction.execute("DELETE FROM audit_page WHERE number <= ?1", [number])?;
-                }
-                Ok(())
+                );
+                insert.map(drop)
+            })
+            .await
+    }
+
+    async fn prune(&self) -> Result<bool, StoreError> {
+        self.tables
+            .change(|transaction| {
+                let select = format!("SELECT {REMOVED}");
+                let removed = transaction.query_row(&select, [], |row| row.get(0))?;
+                prune(transaction, Numbered::AUDIT_PAGES, removed)
             })
             .await
     }

@@ -10,6 +10,7 @@ use watchword_core::Timestamp;
 use watchword_core::memory::MemoryStore;
 use watchword_core::moving::{Class, Tally, count};
 
+use super::audit::REMOVED;
 use super::file::{DatabaseFile, private};
 use super::journal::SqliteJournal;
 use super::{guard, replay, schema};
@@ -177,25 +178,25 @@ impl Part {
         let tally: Tally = counted.and_then(Result::ok).ok_or(BackupError::Bad {
             reason: "its journal cannot be read".to_owned(),
         })?;
-        let table = |name: &str| -> rusqlite::Result<u32> {
+        let table = |name: &str, which: &str| -> rusqlite::Result<u32> {
             // An older schema has fewer.
             if !connection.table_exists(None, name)? {
                 return Ok(0);
             }
-            let sql = format!("SELECT count(*) FROM {name}");
+            let sql = format!("SELECT count(*) FROM {name} {which}");
             connection.query_row(&sql, [], |row| row.get(0))
         };
         let mut rows = Vec::new();
         for class in Class::ALL {
             let found = match class {
-                Class::ApiKeys => u64::from(table("api_key").map_err(refused)?),
-                Class::Accounts => u64::from(table("account").map_err(refused)?),
+                Class::ApiKeys => u64::from(table("api_key", "").map_err(refused)?),
+                Class::Accounts => u64::from(table("account", "").map_err(refused)?),
                 class => tally.rows(class),
             };
             rows.push((class.as_str(), found));
         }
-        let pages = u64::from(table("audit_page").map_err(refused)?);
-        rows.push(("audit pages", pages));
+        let pages = table("audit_page", &format!("WHERE number > {REMOVED}"));
+        rows.push(("audit pages", u64::from(pages.map_err(refused)?)));
         let bytes = self.open.metadata().map_err(|source| self.failed(source))?;
         Ok(Backup {
             bytes: bytes.len(),

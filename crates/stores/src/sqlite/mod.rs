@@ -12,6 +12,7 @@ mod gate;
 mod guard;
 mod journal;
 mod marks;
+mod portion;
 mod replay;
 mod schema;
 mod snapshot;

@@ -17,13 +17,12 @@ use watchword_core::Clock;
 use watchword_core::memory::{Journal, MemoryStore, SHARDS};
 
 use super::journal::{Shared, SqliteJournal, Work};
+use super::portion::{Numbered, PORTION, prune};
 use crate::worker::{Pulse, Worker};
 
 /// How much of an image goes into one transaction, beside the group that happens to be in it and waits for it:
 /// half a millisecond where 256 KiB took two.
 pub(super) const CHUNK: usize = 64 << 10;
-/// How much is deleted in one transaction: a millisecond, where four times as much took two.
-const PORTION: i64 = 256 << 10;
 /// Beyond so many bytes, a last snapshot takes longer to make than it saves.
 const LONGEST_LAST: u64 = 256 << 20;
 /// How often it looks whether a snapshot is due.
@@ -175,8 +174,8 @@ impl Compaction {
                 self.phase = Phase::PruneJournal;
             }
             Phase::PruneJournal => {
-                let base = self.head.base;
-                if self.inside(move |connection| prune_journal(connection, base))? {
+                let base = self.head.base.cast_signed();
+                if !self.inside(move |connection| prune(connection, Numbered::JOURNAL, base))? {
                     self.phase = Phase::PruneSnapshots;
                 }
             }
@@ -287,32 +286,6 @@ impl Compaction {
         outcome.map_err(|error| error.map_or(SnapshotError::Refused, SnapshotError::Sqlite))?;
         answer.lock().take().ok_or(SnapshotError::Refused)
     }
-}
-
-/// Deletes a portion of the journal up to `base`; whether nothing of it is left.
-fn prune_journal(connection: &Connection, base: u64) -> rusqlite::Result<bool> {
-    let base = base.cast_signed();
-    let mut through = None;
-    let mut size = 0;
-    {
-        let mut rows = connection.prepare_cached(
-            "SELECT seq, length(body) FROM journal WHERE seq <= ?1 ORDER BY seq LIMIT 512",
-        )?;
-        let mut rows = rows.query([base])?;
-        while size < PORTION
-            && let Some(row) = rows.next()?
-        {
-            through = Some(row.get::<_, i64>(0)?);
-            size += row.get::<_, i64>(1)?;
-        }
-    }
-    let Some(through) = through else {
-        return Ok(true);
-    };
-    connection
-        .prepare_cached("DELETE FROM journal WHERE seq <= ?1")?
-        .execute([through])?;
-    Ok(false)
 }
 
 /// Whether the journal has grown so long that a start would notice.

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
 use async_trait::async_trait;
 use watchword_core::Timestamp;
 use watchword_core::audit::{Link, MemoryAudit, Page};
@@ -10,38 +12,50 @@ const A_PAGE: Duration = Duration::from_millis(2);
 
 /// Pages in memory that take their time, as a disk does.
 #[derive(Default)]
-struct Slow(MemoryAudit);
+struct Slow {
+    kept: MemoryAudit,
+    /// How many portions of removed pages are to be deleted.
+    portions: AtomicU32,
+}
 
 #[async_trait]
 impl AuditStore for Slow {
     async fn last(&self) -> Result<Option<Link>, StoreError> {
-        self.0.last().await
+        self.kept.last().await
     }
 
     async fn append(&self, page: Page) -> Result<bool, StoreError> {
         sleep(A_PAGE).await;
-        self.0.append(page).await
+        self.kept.append(page).await
     }
 
     async fn pages(&self, after: u64, limit: u32) -> Result<Vec<Page>, StoreError> {
-        self.0.pages(after, limit).await
+        self.kept.pages(after, limit).await
     }
 
     async fn anchor(&self) -> Result<Option<Anchor>, StoreError> {
-        self.0.anchor().await
+        self.kept.anchor().await
     }
 
     async fn last_before(&self, moment: Timestamp) -> Result<Option<Link>, StoreError> {
-        self.0.last_before(moment).await
+        self.kept.last_before(moment).await
     }
 
     async fn remove(&self, anchor: Anchor) -> Result<(), StoreError> {
-        self.0.remove(anchor).await
+        self.kept.remove(anchor).await
+    }
+
+    async fn prune(&self) -> Result<bool, StoreError> {
+        sleep(A_PAGE).await;
+        let less = |left: u32| left.checked_sub(1);
+        let one = self.portions.fetch_update(SeqCst, SeqCst, less);
+        Ok(one.is_ok_and(|before| before > 1))
     }
 }
 
 /// A log whose scribe writes to a slow store.
 struct Office {
+    clock: Arc<SetClock>,
     log: Arc<AuditLog>,
     store: Arc<Slow>,
     stop: CancellationToken,
@@ -56,7 +70,7 @@ impl Office {
             keep: Duration::from_hours(1),
         };
         let clock = Arc::new(SetClock::new(Timestamp::default()));
-        let log = AuditLog::new(&settings, clock, &mut Registry::default());
+        let log = AuditLog::new(&settings, Arc::clone(&clock) as _, &mut Registry::default());
         let store = Arc::new(Slow::default());
         let shelf = Shelf {
             url: StorageUrl::Memory,
@@ -69,6 +83,7 @@ impl Office {
         let stop = CancellationToken::new();
         let scribe = scribe.start(stop.clone());
         Self {
+            clock,
             log,
             store,
             stop,
@@ -120,4 +135,26 @@ async fn a_full_page_waits_for_no_more() {
     assert_eq!(office.pages().await.len(), 1);
     sleep(GATHER).await;
     assert_eq!(office.pages().await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_pages_are_removed_at_once_and_deleted_beside_the_writing_of_new_ones() {
+    let office = Office::open();
+    office.work(GATHER * 4, "of long ago").await;
+    let old = office.pages().await.len();
+    assert!(old >= 3, "{old}");
+    office.clock.advance(Duration::from_hours(2));
+    let portions = 40;
+    office.store.portions.store(portions, SeqCst);
+    sleep(RETENTION - GATHER * 4).await;
+    office.work(GATHER * 2, "today").await;
+    let pages = office.pages().await;
+    let anchor = office.store.anchor().await.unwrap().unwrap();
+    assert_eq!(anchor.link.number, old as u64);
+    // One from before, and then one every half second, as ever.
+    assert!((2..=3).contains(&pages.len()), "{}", pages.len());
+    let left = office.store.portions.load(SeqCst);
+    assert!((1..portions).contains(&left), "{left}");
+    office.work((REST + A_PAGE * 2) * portions, "today").await;
+    assert_eq!(office.store.portions.load(SeqCst), 0);
 }
