@@ -126,8 +126,7 @@ impl Checkpointer {
         let mut log = Log::default();
         for _ in 0..TRIES {
             let before = log.moved;
-            log = passive(&self.connection)?;
-            self.flush().map_err(CheckpointError::Unflushed)?;
+            log = self.advance()?;
             // Or somebody who reads holds the rest back, and may let go when it is the writer's turn.
             if log.pages < LONG || log.pages - log.moved > REST {
                 return Ok(log);
@@ -137,10 +136,21 @@ impl Checkpointer {
             }
         }
         let last = Work::Outside(Box::new(|writer| passive(writer).map(drop)));
-        match self.shared.chore(last) {
-            Ok(()) | Err(None) => Ok(passive(&self.connection)?),
+        let moved = self.shared.chore(last);
+        // It may have stopped short, where SQLite does not flush.
+        log = self.advance()?;
+        match moved {
+            Ok(()) | Err(None) => Ok(log),
             Err(Some(error)) => Err(error.into()),
         }
+    }
+
+    /// Moves what there is and flushes it, if it came to an end or not: as long as the database is behind, the
+    /// log does not start anew.
+    fn advance(&self) -> Result<Log, CheckpointError> {
+        let log = passive(&self.connection);
+        self.flush().map_err(CheckpointError::Unflushed)?;
+        Ok(log?)
     }
 
     #[cfg(test)]

@@ -77,10 +77,11 @@ impl DatabaseFile {
         let mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
         if !mode.eq_ignore_ascii_case("wal") {
-            // A file system without shared memory: durable too, only slower.
+            // A file system without shared memory, where others wait for each step.
             tracing::warn!(file = %self.0.display(), mode, "the database is not in WAL mode");
         }
-        connection.pragma_update(None, "synchronous", "FULL")?;
+        // In WAL mode no more than FULL; in the other it flushes what ends a commit there, too.
+        connection.pragma_update(None, "synchronous", "EXTRA")?;
         // On macOS a flush ends in the disk's cache unless it is asked to go further; no other system knows of it.
         connection.pragma_update(None, "fullfsync", true)?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
