@@ -57,6 +57,15 @@ impl Kind {
         }
     }
 
+    /// How long a step may take: as usual where nothing else ends it. Who was killed refuses at once, and who
+    /// is there may be slow, as test machines are busy.
+    const fn patience(self) -> &'static str {
+        match self {
+            Self::RedisHanging | Self::PostgresHanging => "",
+            _ => "step_timeout=30000",
+        }
+    }
+
     /// How often what is left to chance is tried.
     pub(crate) fn rounds(self) -> u32 {
         match self {
@@ -126,7 +135,7 @@ impl Primary {
             Kind::Switched | Kind::Unreached => (Arc::new(MemoryStore::default()), Server::None),
             Kind::Redis => {
                 let server = REDIS.get(|| RedisServer::start(&[]));
-                let own = format!("?step_timeout=30000&namespace={}", name());
+                let own = format!("?{}&namespace={}", kind.patience(), name());
                 let storage = redis(&server.url(&own)).await;
                 let store = storage.both();
                 let (_server, _storage) = (server, storage);
@@ -135,7 +144,7 @@ impl Primary {
             Kind::RedisKilled | Kind::RedisHanging => {
                 let kept = ["--appendonly", "yes", "--appendfsync", "always"];
                 let server = RedisServer::start(&kept);
-                let storage = redis(&server.url("")).await;
+                let storage = redis(&server.url(&format!("?{}", kind.patience()))).await;
                 let store = storage.both();
                 let _storage = storage;
                 (store, Server::Redis { server, _storage })
@@ -153,7 +162,8 @@ impl Primary {
                 }
                 let name = name();
                 server.sql("postgres", &format!("CREATE DATABASE {name}"));
-                let url = PostgresUrl::parse(&server.url(&name)).unwrap();
+                let url = format!("{}?{}", server.url(&name), kind.patience());
+                let url = PostgresUrl::parse(&url).unwrap();
                 let (keys, clock) = (fakes::keys(1), Arc::new(SetClock::default()));
                 let store = PostgresStore::open(&url, &keys, clock, PostgresTime::Caller);
                 let store = store.await.unwrap();
