@@ -25,10 +25,12 @@ const FULL: usize = 256 << 10;
 /// More than this is not kept while it cannot be written, in bytes.
 const MOST: usize = 16 << 20;
 const RETENTION: Duration = Duration::from_hours(1);
-/// Between two portions of what is deleted, for those who write meanwhile: 5 MB of pages a second.
+/// After each portion of what is deleted, for those who write meanwhile: up to 5 MB of pages a second.
 const REST: Duration = Duration::from_millis(50);
 /// Until it is tried again to write.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Until it is tried again to remove or to delete.
+const LONG_PAUSE: Duration = Duration::from_mins(1);
 
 /// Takes entries from everywhere, without blocking anybody.
 pub(crate) struct AuditLog {
@@ -175,6 +177,16 @@ impl Shelf {
     }
 }
 
+/// What the scribe has to do next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Stop,
+    /// There may be some to write.
+    Write,
+    /// There may be pages to remove or to delete.
+    Tidy,
+}
+
 /// Writes pages until it is stopped, and then what is left.
 pub(crate) struct Scribe {
     log: Arc<AuditLog>,
@@ -184,8 +196,10 @@ pub(crate) struct Scribe {
     writer: String,
     tail: Tail,
     failing: bool,
-    /// Whether removed pages wait to be deleted.
-    pruning: bool,
+    /// When it looks for what is too old.
+    retention: Instant,
+    /// When the next portion of what was removed is deleted.
+    deletion: Instant,
 }
 
 impl Scribe {
@@ -208,39 +222,40 @@ impl Scribe {
             writer: format!("server-{:08x}", u32::from_be_bytes(number)),
             tail: Tail::default(),
             failing: false,
-            pruning: false,
+            retention: Instant::now() + GATHER,
+            deletion: Instant::now() + GATHER,
         })
     }
 
     /// Goes on in a task of its own.
     pub(crate) fn start(mut self, stop: CancellationToken) -> JoinHandle<()> {
         tokio::spawn(async move {
-            let mut retention = Instant::now();
             let mut gathered = Instant::now() + GATHER;
             loop {
-                let stopping = tokio::select! {
-                    biased; // what is new comes before what is old
-                    () = stop.cancelled() => true,
-                    () = sleep_until(gathered) => false,
-                    () = self.log.full.notified() => false,
-                    () = sleep_until(retention) => {
-                        retention = Instant::now() + self.retain().await;
-                        continue;
-                    }
+                let call = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => Call::Stop,
+                    () = self.log.full.notified() => Call::Write,
+                    () = sleep_until(gathered) => Call::Write,
+                    () = sleep_until(self.retention.min(self.deletion)) => Call::Tidy,
                 };
                 // One page at a time: what came in while it was written gathers as well.
-                while let Some(draft) = self.log.draft(&self.writer) {
+                while call != Call::Tidy
+                    && let Some(draft) = self.log.draft(&self.writer)
+                {
                     if !self.write(draft, &stop).await {
                         return;
                     }
-                    if !stopping {
+                    if call == Call::Write {
                         break;
                     }
                 }
-                if stopping {
-                    return;
+                match call {
+                    Call::Stop => return,
+                    Call::Write => gathered = Instant::now() + GATHER,
+                    Call::Tidy => {}
                 }
-                gathered = Instant::now() + GATHER;
+                self.keep_house().await;
             }
         })
     }
@@ -276,30 +291,51 @@ impl Scribe {
         self.tail.append(&*store, draft, &self.keys).await
     }
 
-    /// Removes what is too old; how long it is until there is more to do.
-    async fn retain(&mut self) -> Duration {
-        self.pruning = match self.remove_old().await {
-            Ok(more) => more,
-            Err(error) => {
-                tracing::warn!(%error, "old pages of the audit log are not removed");
-                false
-            }
-        };
-        if self.pruning { REST } else { RETENTION }
+    /// Removes what is too old, and deletes a portion of what was removed, each if it is time.
+    async fn keep_house(&mut self) {
+        if self.retention <= Instant::now() {
+            let pause = match self.remove_old().await {
+                Ok(removed) => {
+                    if removed {
+                        self.deletion = Instant::now();
+                    }
+                    RETENTION
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "old pages of the audit log are not removed");
+                    LONG_PAUSE
+                }
+            };
+            self.retention = Instant::now() + pause;
+        }
+        if self.deletion <= Instant::now() {
+            let pause = match self.prune().await {
+                Ok(true) => REST,
+                Ok(false) => RETENTION,
+                Err(error) => {
+                    tracing::warn!(%error, "removed pages of the audit log still take their room");
+                    LONG_PAUSE
+                }
+            };
+            self.deletion = Instant::now() + pause;
+        }
     }
 
-    /// Whether some of it is still there.
     async fn remove_old(&mut self) -> Result<bool, StoreError> {
         let end = self.log.clock.now().minus(self.keep);
         let store = self.shelf.open().await.map_err(StoreError::unavailable)?;
-        if !self.pruning
-            && let Some(link) = store.last_before(end).await?
-        {
-            store.remove(Anchor::at(link, &self.keys)).await?;
-        }
+        let Some(link) = store.last_before(end).await? else {
+            return Ok(false);
+        };
+        store.remove(Anchor::at(link, &self.keys)).await?;
+        Ok(true)
+    }
+
+    async fn prune(&mut self) -> Result<bool, StoreError> {
+        let store = self.shelf.open().await.map_err(StoreError::unavailable)?;
         store.prune().await
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -120,3 +120,26 @@ pub async fn keeps_its_promises<S: AuditStore + ?Sized>(store: Arc<S>) {
     let newest = store.last().await.expect("it answers");
     assert_eq!(newest.map(|link| link.number), Some(151));
 }
+
+/// That what was removed is deleted in small portions until nothing of it is left. `left` counts the pages that are
+/// there, removed ones among them. The store is fresh.
+pub async fn deletes_in_portions<S: AuditStore + ?Sized>(store: &S, left: impl AsyncFn() -> i64) {
+    let keys = fakes::keys(1);
+    for number in 1..=11 {
+        let draft = Draft {
+            body: vec![b'x'; 100 << 10],
+            ..draft(number)
+        };
+        let page = Page::behind(store.last().await.expect("it answers"), draft, &keys);
+        assert!(store.append(page).await.expect("it answers"));
+    }
+    let pages = store.pages(9, 1).await.expect("it answers");
+    let anchor = Anchor::at(pages[0].link, &keys);
+    store.remove(anchor).await.expect("it answers");
+    let mut seen = vec![left().await];
+    while store.prune().await.expect("it answers") {
+        seen.push(left().await);
+        assert!(seen.len() < 10, "{seen:?}");
+    }
+    assert_eq!(seen, [11, 8, 5, 2, 1]);
+}

@@ -19,9 +19,8 @@ use crate::error::OpenError;
 const PAGE: &str = "number, hash, previous, written_at, writer, entries, body, key_id, mac";
 /// The number of the newest page that was removed.
 const REMOVED: &str = "coalesce((SELECT number FROM watchword.audit_anchor), 0)";
-/// So many pages are deleted at once, within the time that a statement may take: one of a busy second has
-/// some 100 kB.
-const PORTION: i64 = 100;
+/// How much is deleted in one statement, in bytes: within the time that one may take.
+const PORTION: i64 = 256 << 10;
 
 /// Keeps the audit log in a PostgreSQL database, for all nodes.
 pub struct PostgresAudit {
@@ -102,6 +101,8 @@ impl AuditStore for PostgresAudit {
     async fn last_before(&self, at: Timestamp) -> Result<Option<Link>, StoreError> {
         let select = format!(
             "SELECT number, hash FROM watchword.audit_page WHERE written_at < $1
+            AND written_at >= coalesce(
+                (SELECT written_at FROM watchword.audit_page WHERE number = {REMOVED}), 0)
             AND number > {REMOVED} ORDER BY written_at DESC, number DESC LIMIT 1"
         );
         let parameters = [(&moment(at) as _, Type::INT8)];
@@ -130,13 +131,15 @@ impl AuditStore for PostgresAudit {
 
     async fn prune(&self) -> Result<bool, StoreError> {
         let delete = format!(
-            "WITH gone AS (DELETE FROM watchword.audit_page WHERE number IN (
-                SELECT number FROM watchword.audit_page WHERE number <= {REMOVED}
-                ORDER BY number LIMIT {PORTION}) RETURNING 1)
+            "WITH oldest AS (SELECT number, octet_length(body) AS size FROM watchword.audit_page
+                WHERE number <= {REMOVED} ORDER BY number LIMIT 512),
+            sized AS (SELECT number, sum(size) OVER (ORDER BY number) - size AS before FROM oldest),
+            gone AS (DELETE FROM watchword.audit_page WHERE number <=
+                (SELECT max(number) FROM sized WHERE before < {PORTION}) RETURNING 1)
             SELECT count(*) FROM gone"
         );
         let gone: i64 = read(&self.pool.row(&delete, &[]).await?, 0)?;
-        Ok(gone == PORTION)
+        Ok(gone > 0)
     }
 }
 

@@ -17,7 +17,7 @@ use super::tls::Tls;
 use super::url::PostgresUrl;
 
 /// The server gives a statement up a little earlier than its caller, so that it does nothing that
-/// nobody waits for. Where a pooler does not let this through, the lock timeout of each function
+/// nobody waits for. Where a pooler does not let this through, the lock timeout of each step's function
 /// remains.
 const AHEAD: Duration = Duration::from_millis(100);
 /// A connection is replaced after so long, so that all of them follow when hosts change roles.

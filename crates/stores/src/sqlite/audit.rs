@@ -103,9 +103,12 @@ impl AuditStore for SqliteAudit {
     async fn last_before(&self, moment: Timestamp) -> Result<Option<Link>, StoreError> {
         self.tables
             .read(move |connection| {
-                // By the index of moments, which the plus sees to.
+                // By the index of moments, which the plus sees to, and not through all that is yet to be
+                // deleted: of that, the newest goes last.
                 let select = format!(
                     "SELECT number, hash FROM audit_page WHERE written_at < ?1
+                        AND written_at >= coalesce(
+                            (SELECT written_at FROM audit_page WHERE number = {REMOVED}), 0)
                         AND +number > {REMOVED} ORDER BY written_at DESC, number DESC LIMIT 1"
                 );
                 let moment = moment.as_millis().cast_signed();

@@ -12,6 +12,8 @@
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -34,6 +36,9 @@ const WORTH: u64 = 1 << 20;
 const LONG: i64 = 4096;
 /// So many pages may be left for the writer to move and to flush.
 const REST: i64 = 64;
+/// Where in the index of the log the number of pages stands that were moved (`nBackfill`):
+/// <https://www.sqlite.org/walformat.html#the_wal_index_file_format>
+const MOVED: u64 = 96;
 /// How often the rest is made smaller first.
 const TRIES: usize = 6;
 
@@ -43,6 +48,8 @@ pub(super) struct Checkpointer {
     shared: Arc<Shared>,
     /// Never closed: that would take the locks of every connection to the file. A server has one.
     database: ManuallyDrop<File>,
+    /// Where those who have the file open share what they know of its log.
+    index: PathBuf,
 }
 
 /// Why a checkpoint came to nothing.
@@ -68,7 +75,10 @@ impl Checkpointer {
     pub(super) fn open(file: &DatabaseFile, shared: &Arc<Shared>) -> Result<Self, OpenError> {
         let connection = file.connect().map_err(|source| file.refused(source))?;
         let database = private().open(file.path());
+        let mut index = file.path().as_os_str().to_owned();
+        index.push("-shm");
         Ok(Self {
+            index: index.into(),
             connection,
             shared: Arc::clone(shared),
             database: ManuallyDrop::new(database.map_err(|source| file.failed(source))?),
@@ -114,6 +124,12 @@ impl Checkpointer {
                             "the database cannot be flushed; ending at once, as its log has everything and the \
                              next start moves all of that again: look after the disk first"
                         );
+                        if let Err(error) = self.take_back() {
+                            tracing::error!(
+                                %error,
+                                "that start has to be the only program that has the file open: end all others first"
+                            );
+                        }
                         std::process::abort();
                     }
                 }
@@ -151,6 +167,14 @@ impl Checkpointer {
         let log = passive(&self.connection);
         self.flush().map_err(CheckpointError::Unflushed)?;
         Ok(log?)
+    }
+
+    /// Has nothing of the log count as moved. How much does stands in what all who have the file open share, and is
+    /// looked through anew only by the first of them: should somebody read beside this server, its next start
+    /// would not be that.
+    pub(super) fn take_back(&self) -> io::Result<()> {
+        let index = ManuallyDrop::new(private().open(&self.index)?);
+        index.write_all_at(&[0; 4], MOVED)
     }
 
     #[cfg(test)]

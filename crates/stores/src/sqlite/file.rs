@@ -77,7 +77,7 @@ impl DatabaseFile {
         let mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
         if !mode.eq_ignore_ascii_case("wal") {
-            // A file system without shared memory, where others wait for each step.
+            // Nothing is lost by that, but those who read wait for those who write.
             tracing::warn!(file = %self.0.display(), mode, "the database is not in WAL mode");
         }
         // In WAL mode no more than FULL; in the other it flushes what ends a commit there, too.

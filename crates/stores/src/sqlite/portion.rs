@@ -2,7 +2,8 @@
 
 use rusqlite::Connection;
 
-/// How much is deleted in one transaction, in bytes: a millisecond, where four times as much took two.
+/// How much is deleted in one transaction, in bytes: of what was just read a millisecond, where four times as much
+/// took two.
 pub(super) const PORTION: i64 = 256 << 10;
 
 /// A table of numbered rows whose size is that of their `body`.

@@ -62,6 +62,9 @@ mod accounts {
 mod audit {
     use std::sync::Arc;
 
+    use watchword_core::audit::conformance;
+    use watchword_stores::PostgresAudit;
+
     use super::fixture::{Database, shared};
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -70,8 +73,22 @@ mod audit {
             return;
         }
         let database = Database::migrated();
-        let store = watchword_stores::PostgresAudit::open(&database.url()).await;
-        let store = Arc::new(store.unwrap());
-        watchword_core::audit::conformance::keeps_its_promises(store).await;
+        let store = PostgresAudit::open(&database.url()).await.unwrap();
+        conformance::keeps_its_promises(Arc::new(store)).await;
+    }
+
+    /// A statement has its time, and what it does not get done in that is taken back.
+    #[tokio::test]
+    async fn what_was_removed_is_deleted_in_portions() {
+        if shared().is_none() {
+            return;
+        }
+        let database = Database::migrated();
+        let store = PostgresAudit::open(&database.url()).await.unwrap();
+        let left = async || {
+            let count = database.sql("SELECT count(*) FROM watchword.audit_page");
+            count.trim().parse().unwrap()
+        };
+        conformance::deletes_in_portions(&store, left).await;
     }
 }

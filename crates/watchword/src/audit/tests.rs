@@ -10,12 +10,17 @@ use super::*;
 /// How long the disk takes for a page.
 const A_PAGE: Duration = Duration::from_millis(2);
 
+/// How long it takes to delete a portion: longer than the rest behind it.
+const A_PORTION: Duration = Duration::from_millis(80);
+
 /// Pages in memory that take their time, as a disk does.
 #[derive(Default)]
-struct Slow {
-    kept: MemoryAudit,
+pub(crate) struct Slow {
+    pub(crate) kept: MemoryAudit,
     /// How many portions of removed pages are to be deleted.
     portions: AtomicU32,
+    /// What is removed once somebody has begun to read.
+    pub(crate) removes: Mutex<Option<Anchor>>,
 }
 
 #[async_trait]
@@ -30,7 +35,12 @@ impl AuditStore for Slow {
     }
 
     async fn pages(&self, after: u64, limit: u32) -> Result<Vec<Page>, StoreError> {
-        self.kept.pages(after, limit).await
+        let pages = self.kept.pages(after, limit).await?;
+        let removes = self.removes.lock().take();
+        if let Some(anchor) = removes {
+            self.kept.remove(anchor).await?;
+        }
+        Ok(pages)
     }
 
     async fn anchor(&self) -> Result<Option<Anchor>, StoreError> {
@@ -46,7 +56,7 @@ impl AuditStore for Slow {
     }
 
     async fn prune(&self) -> Result<bool, StoreError> {
-        sleep(A_PAGE).await;
+        sleep(A_PORTION).await;
         let less = |left: u32| left.checked_sub(1);
         let one = self.portions.fetch_update(SeqCst, SeqCst, less);
         Ok(one.is_ok_and(|before| before > 1))
@@ -147,14 +157,37 @@ async fn old_pages_are_removed_at_once_and_deleted_beside_the_writing_of_new_one
     let portions = 40;
     office.store.portions.store(portions, SeqCst);
     sleep(RETENTION - GATHER * 4).await;
-    office.work(GATHER * 2, "today").await;
+    office.work(GATHER * 4, "today").await;
     let pages = office.pages().await;
     let anchor = office.store.anchor().await.unwrap().unwrap();
     assert_eq!(anchor.link.number, old as u64);
     // One from before, and then one every half second, as ever.
-    assert!((2..=3).contains(&pages.len()), "{}", pages.len());
-    let left = office.store.portions.load(SeqCst);
-    assert!((1..portions).contains(&left), "{left}");
-    office.work((REST + A_PAGE * 2) * portions, "today").await;
+    assert!((4..=5).contains(&pages.len()), "{}", pages.len());
+    // It rests after each, however long that took.
+    let done = portions - office.store.portions.load(SeqCst);
+    assert!(
+        (1..=GATHER.as_millis() * 3 / 130).contains(&done.into()),
+        "{done}"
+    );
+    office
+        .work((A_PORTION + REST * 2) * portions, "today")
+        .await;
     assert_eq!(office.store.portions.load(SeqCst), 0);
+}
+
+/// Whatever is between the two is no reason for the other to wait.
+#[tokio::test(start_paused = true)]
+async fn what_comes_of_age_is_removed_while_older_pages_are_still_being_deleted() {
+    let office = Office::open();
+    office.work(GATHER * 4, "of long ago").await;
+    office.clock.advance(Duration::from_hours(2));
+    office.store.portions.store(u32::MAX, SeqCst);
+    sleep(RETENTION).await;
+    let first = office.store.anchor().await.unwrap().unwrap();
+    office.work(GATHER * 4, "of yesterday").await;
+    office.clock.advance(Duration::from_hours(2));
+    sleep(RETENTION).await;
+    let second = office.store.anchor().await.unwrap().unwrap();
+    assert!(second.link.number > first.link.number);
+    assert!(office.store.portions.load(SeqCst) > 1);
 }

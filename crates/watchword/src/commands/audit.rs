@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use watchword_core::audit::{AuditStore, Chain, Draft, Entry, Link, Page, Tail};
+use watchword_core::audit::{
+    Anchor, AuditStore, Broken, Chain, Draft, Entry, Link, Page, Tail, Verified,
+};
 use watchword_core::keys::{KeyRing, SecretKey};
 use watchword_core::{ApiKeyId, Clock as _, StoreError, Subject};
 use watchword_stores::StorageUrl;
@@ -31,7 +33,9 @@ pub(super) fn run(command: AuditCommand) -> Result<(), Failure> {
         }),
         AuditCommand::Verify { expect, store } => {
             let expected = expect.as_deref().map(link).transpose()?;
-            runtime.block_on(async { Place::open(&store).await?.verify(expected).await })
+            let seen =
+                runtime.block_on(async { Place::open(&store).await?.verify(expected).await })?;
+            say(&in_order(&seen))
         }
     }
 }
@@ -120,30 +124,50 @@ impl Place {
         }
     }
 
-    async fn verify(&self, expected: Option<Link>) -> Result<(), Failure> {
-        let broken = |broken: watchword_core::audit::Broken| {
-            Failure::refused(format!("the audit log is not in order: {broken}"))
-        };
-        let anchor = self.store.anchor().await.map_err(|error| told(&error))?;
+    async fn anchor(&self) -> Result<Option<Anchor>, Failure> {
+        self.store.anchor().await.map_err(|error| told(&error))
+    }
+
+    async fn verify(&self, expected: Option<Link>) -> Result<Verified, Failure> {
+        loop {
+            let anchor = self.anchor().await?;
+            let seen = self.verify_behind(anchor, expected).await;
+            // What the retention removed meanwhile is not missing.
+            if seen.is_ok() || self.anchor().await? == anchor {
+                return seen;
+            }
+        }
+    }
+
+    async fn verify_behind(
+        &self,
+        anchor: Option<Anchor>,
+        expected: Option<Link>,
+    ) -> Result<Verified, Failure> {
+        let broken =
+            |broken: Broken| Failure::refused(format!("the audit log is not in order: {broken}"));
         let removed = anchor.map_or(0, |anchor| anchor.link.number);
         let mut chain = Chain::new(anchor, &self.keys)
             .map_err(broken)?
             .expecting(expected);
         self.each(removed, |page| chain.follow(page).map_err(broken))
             .await?;
-        let seen = chain.end().map_err(broken)?;
-        let mut text = format!(
-            "the audit log is in order: {} entries on {} pages",
-            seen.entries, seen.pages
-        );
-        if seen.removed > 0 {
-            text += &format!("; pages up to {} were removed by age", seen.removed);
-        }
-        if let Some(last) = seen.last {
-            text += &format!("\nnewest page: {}", shown(last));
-        }
-        say(&text)
+        chain.end().map_err(broken)
     }
+}
+
+fn in_order(seen: &Verified) -> String {
+    let mut text = format!(
+        "the audit log is in order: {} entries on {} pages",
+        seen.entries, seen.pages
+    );
+    if seen.removed > 0 {
+        text += &format!("; pages up to {} were removed by age", seen.removed);
+    }
+    if let Some(last) = seen.last {
+        text += &format!("\nnewest page: {}", shown(last));
+    }
+    text
 }
 
 /// The entries of a page, each with the number of the page before everything else.
@@ -187,4 +211,36 @@ fn link(text: &str) -> Result<Link, Failure> {
 
 fn told(error: &StoreError) -> Failure {
     Failure::refused(format!("audit.url: {}", chain(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use watchword_core::Timestamp;
+    use watchword_core::fakes;
+
+    use super::*;
+    use crate::audit::tests::Slow;
+
+    #[tokio::test]
+    async fn pages_that_the_retention_removes_meanwhile_are_not_missing() {
+        let (store, keys) = (Arc::new(Slow::default()), fakes::keys(1));
+        let mut tail = Tail::default();
+        let mut links = Vec::new();
+        for _ in 0..=AT_ONCE * 2 {
+            let draft = Draft {
+                written_at: Timestamp::default(),
+                writer: "node".to_owned(),
+                entries: 1,
+                body: b"{}\n".to_vec(),
+            };
+            tail.append(&store.kept, &draft, &keys).await.unwrap();
+            links.extend(store.kept.last().await.unwrap());
+        }
+        *store.removes.lock() = Some(Anchor::at(links[AT_ONCE as usize + 1], &keys));
+        let place = Place { store, keys };
+        let seen = place.verify(None).await;
+        let seen = seen.unwrap_or_else(|failure| panic!("{:?}", failure.lines()));
+        assert_eq!(seen.removed, u64::from(AT_ONCE) + 2);
+        assert_eq!(seen.last, links.last().copied());
+    }
 }

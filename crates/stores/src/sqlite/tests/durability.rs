@@ -170,6 +170,25 @@ async fn a_database_that_cannot_be_flushed_is_told_from_what_can_be_tried_again(
     assert!(matches!(failed, Err(CheckpointError::Unflushed(_))));
 }
 
+/// As for whoever starts while another program has the file open.
+#[tokio::test]
+async fn what_could_not_be_flushed_is_moved_once_more() {
+    let fixture = Fixture::new();
+    let reader = fixture.connection();
+    let before = fs::read(fixture.path()).unwrap();
+    fixture.start_all(1..50).await;
+    let beside = checkpointer(&fixture);
+    beside.checkpoint().unwrap();
+    let moved = fs::read(fixture.path()).unwrap();
+    assert_ne!(moved, before);
+    // What a disk does that failed to take it.
+    fs::write(fixture.path(), &before).unwrap();
+    beside.take_back().unwrap();
+    let again = "PRAGMA wal_checkpoint(PASSIVE)";
+    reader.query_row(again, [], |_| Ok(())).unwrap();
+    assert!(fs::read(fixture.path()).unwrap() == moved);
+}
+
 #[tokio::test]
 async fn who_reads_at_the_end_keeps_the_log_and_that_is_told() {
     let fixture = Fixture::new();
