@@ -181,7 +181,7 @@ impl Shelf {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Call {
     Stop,
-    /// There may be some to write.
+    /// There may be entries to write.
     Write,
     /// There may be pages to remove or to delete.
     Tidy,

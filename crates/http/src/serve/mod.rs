@@ -12,6 +12,7 @@ mod admission;
 mod connection;
 mod exchange;
 mod head;
+mod last_call;
 mod observer;
 mod progress;
 mod refusal;
@@ -221,9 +222,10 @@ impl Listener {
 
         // Who is already in the queue was told by the system that it is connected.
         if let Ok(tcp) = self.tcp.into_std() {
-            while let Ok((tcp, peer)) = next_in_queue(&tcp) {
+            let admit = |tcp, peer| {
                 admit(tcp, peer, &serving, certificates.as_deref());
-            }
+            };
+            last_call::last_call(tcp, admit).await;
         }
         serving.enter(Phase::Draining);
         let drain = serving.settings.timeouts.drain;
@@ -249,14 +251,6 @@ impl Drop for EndOnDrop {
     fn drop(&mut self) {
         self.0.enter(Phase::Ended);
     }
-}
-
-/// The next connection that the system has ready, without waiting. Tokio's own `poll_accept` would not
-/// know of one that nobody has been woken for yet.
-fn next_in_queue(tcp: &std::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    let (tcp, peer) = tcp.accept()?;
-    tcp.set_nonblocking(true)?;
-    Ok((TcpStream::from_std(tcp)?, peer))
 }
 
 /// Accepts for ever. Trouble with one connection, or with all of them, never ends it.
