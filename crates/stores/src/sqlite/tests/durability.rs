@@ -117,6 +117,15 @@ async fn much(fixture: &Fixture) -> u64 {
     number
 }
 
+/// Another program that has begun to read, and does not end.
+fn reader(fixture: &Fixture) -> rusqlite::Connection {
+    let reader = fixture.connection();
+    reader
+        .execute_batch("BEGIN; SELECT * FROM journal")
+        .unwrap();
+    reader
+}
+
 fn checkpointer(fixture: &Fixture) -> Checkpointer {
     let file = DatabaseFile::find_or_create(&fixture.path()).unwrap();
     Checkpointer::open(&file, fixture.shared()).unwrap()
@@ -139,10 +148,7 @@ async fn a_log_that_is_never_at_rest_starts_anew_all_the_same() {
 async fn while_somebody_reads_the_writer_is_not_asked_to_move_the_rest() {
     let fixture = Fixture::new();
     fixture.start(1_000_000).await.unwrap();
-    let reader = fixture.connection();
-    reader
-        .execute_batch("BEGIN; SELECT * FROM journal")
-        .unwrap();
+    let reader = reader(&fixture);
     much(&fixture).await;
     let held = fixture.hold_writer();
     let beside = checkpointer(&fixture);
@@ -193,10 +199,7 @@ async fn what_could_not_be_flushed_is_moved_once_more() {
 async fn who_reads_at_the_end_keeps_the_log_and_that_is_told() {
     let fixture = Fixture::new();
     fixture.start(1).await.unwrap();
-    let reader = fixture.connection();
-    reader
-        .execute_batch("BEGIN; SELECT * FROM journal")
-        .unwrap();
+    let reader = reader(&fixture);
     fixture.start(2).await.unwrap();
     let beside = fixture.connection();
     assert!(!checkpoint::finish(&beside).unwrap());
