@@ -71,8 +71,14 @@ impl Host {
         let before = std::mem::take(self);
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let all = (self.since - before.since).as_micros() as f64 * processors as f64;
-        self.stolen.saturating_sub(before.stolen) as f64 / all.max(1.0)
+        share(self.stolen.saturating_sub(before.stolen), all)
     }
+}
+
+/// A part of a whole, at most all of it: the kernel counts whole ticks, and one that ends in a span shorter than
+/// itself is more than the span.
+fn share(taken: u64, all: f64) -> f64 {
+    (taken as f64 / all.max(1.0)).min(1.0)
 }
 
 fn stolen_micros() -> u64 {
@@ -101,6 +107,13 @@ mod tests {
         let stat = "cpu  10 20 30 40 50 60 70 80 90 0\ncpu0 1 2 3 4 5 6 7 8 9 0\n";
         assert_eq!(stolen_ticks(stat), Some(80));
         assert_eq!(stolen_ticks("intr 1 2 3 4 5 6 7 8 9"), None);
+    }
+
+    #[test]
+    fn a_tick_that_ends_in_a_shorter_span_is_not_more_than_all_of_it() {
+        assert_eq!(share(MICROS_PER_TICK, 3.0), 1.0);
+        assert_eq!(share(MICROS_PER_TICK, 40_000.0), 0.25);
+        assert_eq!(share(0, 0.0), 0.0);
     }
 
     #[test]
