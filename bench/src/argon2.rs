@@ -13,8 +13,10 @@ use crate::scenario::Scenario;
 use crate::server::{Product, Server};
 use crate::stores::{Chosen, Stores};
 
-/// Checks codes at a steady rate, without and with many registrations at once. The bare server goes first, which
+/// Checks codes at a steady rate, without and with many registrations at once. The bare server takes part, which
 /// hashes nothing: what so many requests at once do to the machine and the load, whoever answers.
+///
+/// A round is short, and so are the chances of the host to disturb it.
 #[derive(Args)]
 pub(crate) struct Argon2 {
     #[command(flatten)]
@@ -28,12 +30,13 @@ pub(crate) struct Argon2 {
     /// Seconds of each phase.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
-    /// Rounds; medians are shown.
-    #[arg(long, default_value_t = 3)]
+    /// Rounds, in which each server has its turn; medians are shown.
+    #[arg(long, default_value_t = 6)]
     rounds: usize,
 }
 
-/// Where the numbers of the registrations begin, so that nobody is met twice.
+/// Where the numbers of those begin who warm the servers, and of those who register, so that nobody is met twice.
+const WARM: u64 = 20_000_000;
 const APART: u64 = 30_000_000;
 
 impl Argon2 {
@@ -46,37 +49,55 @@ impl Argon2 {
         let crew = Crew::new(common.threads)?;
         // So that no check waits in the load behind those who register.
         let crowd = Crew::new(1)?;
+        let product = Product::usual(&common.binary);
+        let mut servers = vec![("bare".to_owned(), Server::bare().await?)];
+        for kind in &self.chosen.store {
+            let server = Server::product(&product, stores.fresh(*kind)?).await?;
+            servers.push((kind.name(), server));
+        }
+        for (_, server) in &servers {
+            let mut load = Load::connect(&crew, server.address(false)?, 64, WARM).await?;
+            load.saturate(Scenario::Right, self.span() / 4).await?;
+        }
+        let mut first = [0, APART];
         for _ in 0..self.rounds {
-            let bare = Server::bare().await?;
-            let figures = self.measure(&bare, &crew, &crowd).await?;
-            report.push("argon2", 64, "bare", figures);
-            bare.kill().await?;
-            for kind in &self.chosen.store {
-                let product = Product::usual(&common.binary);
-                let server = Server::product(&product, stores.fresh(*kind)?).await?;
-                let figures = self.measure(&server, &crew, &crowd).await?;
-                report.push("argon2", 64, &kind.name(), figures);
-                server.kill().await?;
+            let mut next = first;
+            for (name, server) in &servers {
+                report.begin_round();
+                // Nobody is silent for long: a server does not wait for that.
+                let mut checks = Load::connect(&crew, server.address(false)?, 64, first[0]).await?;
+                let figures = self.measure(server, &mut checks, &crowd, first[1]).await?;
+                report.push("argon2", 64, name, figures);
+                next[0] = next[0].max(checks.next_turn());
             }
+            next[1] += self.registrations as u64;
+            first = next;
+        }
+        for (_, server) in servers {
+            server.kill().await?;
         }
         Ok(())
     }
 
+    fn span(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+
+    /// `first` is the number of the first who registers.
     async fn measure(
         &self,
         server: &Server,
-        crew: &Crew,
+        checks: &mut Load,
         crowd: &Crew,
+        first: u64,
     ) -> Result<Figures, Failure> {
-        let span = Duration::from_secs_f64(self.seconds);
-        let address = server.address(false)?;
-        let mut checks = Load::connect(crew, address, 64, 0).await?;
-        checks.saturate(Scenario::Right, span / 4).await?;
-        checks.stock_up(Scenario::Right, span).await?;
-        let calm = checks.offer(Scenario::Right, self.rate, span).await?;
+        let (rate, span) = (self.rate, self.span());
+        checks.stock_up_for(Scenario::Right, rate, span).await?;
+        let calm = checks.offer(Scenario::Right, rate, span).await?;
 
-        checks.stock_up(Scenario::Right, span).await?;
-        let mut people = Load::connect(crowd, address, self.registrations, APART).await?;
+        checks.stock_up_for(Scenario::Right, rate, span).await?;
+        let address = server.address(false)?;
+        let mut people = Load::connect(crowd, address, self.registrations, first).await?;
         let registering = async {
             let began = Instant::now();
             // All of them within the first hundredth of a second, one a connection.
@@ -89,7 +110,7 @@ impl Argon2 {
             Ok::<_, Failure>((registered, began.elapsed()))
         };
         let (stressed, registered) =
-            tokio::join!(checks.offer(Scenario::Right, self.rate, span), registering);
+            tokio::join!(checks.offer(Scenario::Right, rate, span), registering);
         let (stressed, (registered, took)) = (stressed?, registered?);
 
         let mut figures = Figures::new();

@@ -92,6 +92,21 @@ enum Pace {
     Rate(Arc<Schedule>),
 }
 
+impl Pace {
+    /// Whether there is one more turn now, where none has to be waited for.
+    fn has_next(&self) -> bool {
+        match self {
+            Self::Until(end) => Instant::now() < *end,
+            Self::Times(left) => {
+                let one_less = |left: u64| left.checked_sub(1);
+                let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+                taken.is_ok()
+            }
+            Self::Rate(_) => false,
+        }
+    }
+}
+
 /// An open loop.
 struct Schedule {
     begin: Instant,
@@ -185,8 +200,8 @@ impl Load {
         })
     }
 
-    /// Turns that were begun so far, by a load that was connected with 0.
-    pub(crate) fn turns_begun(&self) -> u64 {
+    /// The number of the next turn: how many were begun so far, by a load that was connected with 0.
+    pub(crate) fn next_turn(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }
 
@@ -278,24 +293,47 @@ impl Load {
             return Ok(());
         };
         let span = span.mul_f64(1.5) / u32::try_from(uses)?;
-        let items = self.prepare(scenario, Instant::now() + span).await?;
+        let pace = Pace::Until(Instant::now() + span);
+        self.stock_at(scenario, uses, &pace).await
+    }
+
+    /// Prepares what a phase at this rate uses up, and no more.
+    pub(crate) async fn stock_up_for(
+        &mut self,
+        scenario: Scenario,
+        rate: f64,
+        span: Duration,
+    ) -> Result<(), Failure> {
+        let Some(uses) = scenario.uses() else {
+            return Ok(());
+        };
+        let turns = count((rate * span.as_secs_f64()).ceil());
+        let items = turns.div_ceil(uses as u64);
+        let pace = Pace::Times(Arc::new(AtomicU64::new(items)));
+        self.stock_at(scenario, uses, &pace).await
+    }
+
+    async fn stock_at(
+        &mut self,
+        scenario: Scenario,
+        uses: usize,
+        pace: &Pace,
+    ) -> Result<(), Failure> {
+        let items = self.prepare(scenario, pace).await?;
         let taken = AtomicU64::new(0);
         self.stock = Some(Arc::new(Stock { items, uses, taken }));
         Ok(())
     }
 
-    async fn prepare(
-        &mut self,
-        scenario: Scenario,
-        until: Instant,
-    ) -> Result<Vec<Prepared>, Failure> {
+    async fn prepare(&mut self, scenario: Scenario, pace: &Pace) -> Result<Vec<Prepared>, Failure> {
         let working: Vec<_> = std::mem::take(&mut self.clients)
             .into_iter()
             .map(|(handle, mut client)| {
                 let (next, home) = (Arc::clone(&self.next), handle.clone());
+                let pace = pace.clone();
                 handle.spawn(async move {
                     let mut items = Vec::new();
-                    while Instant::now() < until {
+                    while pace.has_next() {
                         let n = next.fetch_add(1, Ordering::Relaxed);
                         items.extend(client.prepare(scenario, n).await?);
                     }
@@ -357,22 +395,6 @@ async fn work(
 ) -> Result<Client, Failure> {
     loop {
         let due = match pace {
-            Pace::Until(end) => {
-                let now = Instant::now();
-                if now >= *end {
-                    break;
-                }
-                now
-            }
-            Pace::Times(left) => {
-                let left = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                    left.checked_sub(1)
-                });
-                if left.is_err() {
-                    break;
-                }
-                Instant::now()
-            }
             Pace::Rate(schedule) => {
                 schedule.due.acquire().await?.forget();
                 let turn = schedule.taken.fetch_add(1, Ordering::Relaxed);
@@ -385,6 +407,8 @@ async fn work(
                 }
                 schedule.due_at(turn)
             }
+            pace if pace.has_next() => Instant::now(),
+            _ => break,
         };
         let prepared = match stock {
             Some(stock) => match stock.take() {

@@ -90,7 +90,9 @@ impl Overload {
 
         let check_rate = peak / 10.0;
         let mut checks = Load::connect(crew, address, CHECKERS, APART).await?;
-        checks.stock_up(Scenario::Right, span).await?;
+        checks
+            .stock_up_for(Scenario::Right, check_rate, span)
+            .await?;
         let calm = checks.overwhelm(Scenario::Right, check_rate, span).await?;
         let mut beside = Beside {
             server,
@@ -181,7 +183,9 @@ impl Beside<'_> {
         offered: Option<f64>,
     ) -> Result<Mix, Failure> {
         let (server, span) = (self.server, self.span);
-        self.checks.stock_up(Scenario::Right, span).await?;
+        self.checks
+            .stock_up_for(Scenario::Right, self.check_rate, span)
+            .await?;
         let resident_before = process::resident_bytes(&server.pids());
         // Only now: a server does not wait for long for somebody to say something.
         let address = server.address(false)?;

@@ -45,19 +45,26 @@ const MUCH: f64 = 0.01;
 impl Cell {
     /// The values of a figure, lowest first.
     fn sorted(&self, name: &str) -> Vec<f64> {
-        let values = self.rounds.iter().filter_map(|round| round.get(name));
-        let mut values: Vec<f64> = values.copied().collect();
+        self.sorted_of(name, |_| true)
+    }
+
+    fn sorted_of(&self, name: &str, which: impl Fn(&Figures) -> bool) -> Vec<f64> {
+        let rounds = self.rounds.iter().filter(|round| which(round));
+        let mut values: Vec<f64> = rounds
+            .filter_map(|round| round.get(name).copied())
+            .collect();
         values.sort_by(f64::total_cmp);
         values
     }
 
+    /// The median of the rounds that the host left alone, and how many those were.
+    fn undisturbed(&self, name: &str) -> (Option<f64>, usize) {
+        let values = self.sorted_of(name, |round| !is_disturbed(round));
+        (middle(&values), values.len())
+    }
+
     fn median(&self, name: &str) -> Option<f64> {
-        let values = self.sorted(name);
-        let middle = values.len() / 2;
-        match (values.len() % 2, values.get(middle)) {
-            (0, Some(upper)) => Some(f64::midpoint(values[middle - 1], *upper)),
-            (_, middle) => middle.copied(),
-        }
+        middle(&self.sorted(name))
     }
 
     fn key(&self) -> (&str, usize, &str) {
@@ -65,10 +72,28 @@ impl Cell {
     }
 }
 
+fn is_disturbed(round: &Figures) -> bool {
+    round.get(STOLEN).is_some_and(|taken| *taken >= MUCH)
+}
+
+/// The median of values in their order.
+fn middle(values: &[f64]) -> Option<f64> {
+    let middle = values.len() / 2;
+    match (values.len() % 2, values.get(middle)) {
+        (0, Some(upper)) => Some(f64::midpoint(values[middle - 1], *upper)),
+        (_, middle) => middle.copied(),
+    }
+}
+
 impl Report {
     /// From here on rounds are measured.
     pub(crate) fn begin(&mut self, title: String) {
         self.title = title;
+        self.begin_round();
+    }
+
+    /// From here on a round is measured, if it is not from the end of the one before.
+    pub(crate) fn begin_round(&mut self) {
         self.host = Host::default();
     }
 
@@ -121,18 +146,15 @@ impl Report {
 
     /// Says that the host took so much that the figures are of it, too.
     fn disturbed(&self) -> Option<String> {
-        let rounds = self.cells.iter().flat_map(|cell| &cell.rounds);
-        let taken: Vec<f64> = rounds
-            .filter_map(|round| round.get(STOLEN))
-            .copied()
-            .collect();
-        let much = taken.iter().filter(|taken| **taken >= MUCH).count();
-        let most = taken.iter().copied().fold(0.0, f64::max);
+        let rounds: Vec<_> = self.cells.iter().flat_map(|cell| &cell.rounds).collect();
+        let much = rounds.iter().filter(|round| is_disturbed(round)).count();
+        let taken = rounds.iter().filter_map(|round| round.get(STOLEN));
+        let most = taken.copied().fold(0.0, f64::max);
         (much > 0).then(|| {
             format!(
                 "Disturbed: the host took 1 % of the processors' time or more in {much} of {} rounds, {:.0} % in the \
                  worst. Only ratios within a round mean anything, and latencies there are the host's.",
-                taken.len(),
+                rounds.len(),
                 most * 100.0
             )
         })
@@ -165,13 +187,23 @@ impl Report {
         );
     }
 
-    /// Prints what other commands than the main one found: a figure a line.
+    /// Prints what other commands than the main one found: a figure a line, and what the rounds that the host left
+    /// alone say of it, where it did not leave alone all.
     fn print_plainly(&self) {
         for cell in &self.cells {
             println!("\n{}, {}:", cell.scenario, cell.subject);
             for (name, _) in cell.rounds.first().into_iter().flatten() {
                 let median = cell.median(name).unwrap_or_default();
-                println!("  {name:<44} {median:>12.2}{}", spread(cell, name, " "));
+                let alone = match cell.undisturbed(name) {
+                    (Some(value), count) if count < cell.rounds.len() => {
+                        format!("  {value:.2} in {count} undisturbed")
+                    }
+                    _ => String::new(),
+                };
+                println!(
+                    "  {name:<44} {median:>12.2}{}{alone}",
+                    spread(cell, name, " ")
+                );
             }
         }
     }
@@ -291,12 +323,15 @@ mod tests {
 
     #[test]
     fn a_report_says_when_the_host_took_the_machine_away() {
-        let mut report = report(&[1.0, 2.0, 3.0]);
+        let mut report = report(&[1.0, 7.0, 3.0]);
         let mut taken = [0.0, 0.42, MUCH / 2.0].into_iter();
         for round in &mut report.cells[0].rounds {
             let measured = round.insert(STOLEN.to_owned(), taken.next().unwrap());
             assert!(measured.is_some_and(|share| (0.0..=1.0).contains(&share)));
         }
+        let cell = &report.cells[0];
+        assert_eq!(cell.median("x"), Some(3.0));
+        assert_eq!(cell.undisturbed("x"), (Some(2.0), 2), "of 1 and 3");
         let said = report.disturbed().unwrap();
         assert!(said.contains("in 1 of 3 rounds, 42 %"), "{said}");
         report.cells[0].rounds.remove(1);
