@@ -30,8 +30,8 @@ const HTTP2_WINDOWS: (u32, u32) = (64 * 1024, 256 * 1024);
 const MAX_LOCAL_RESETS: usize = 100;
 
 /// How long after its accept a connection may still send its first byte although the server is shutting
-/// down: it may have been in the system's queue, its request behind it.
-const FIRST_BYTE: Duration = Duration::from_millis(500);
+/// down: it may have been in the system's queue, its request behind it, or its client slow.
+const FIRST_BYTE: Duration = Duration::from_secs(2);
 
 /// What a connection's requests have in common.
 pub(super) struct Wire {

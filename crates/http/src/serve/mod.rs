@@ -220,6 +220,8 @@ impl Listener {
             () = follow => {}
         }
 
+        // Who asks while the listener closes is the last to be answered, without notice before or with.
+        serving.enter(Phase::Leaving);
         // Who is already in the queue was told by the system that it is connected.
         if let Ok(tcp) = self.tcp.into_std() {
             let admit = |tcp, peer| {

@@ -74,6 +74,22 @@ async fn a_server_that_is_left_answers_everybody_once_more_and_sends_them_elsewh
     assert!(soon(server.task).await.unwrap().is_complete());
 }
 
+/// Closing takes some moments on Linux, in which an answer may not look as if another could follow.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_asks_while_the_server_closes_without_notice_is_sent_elsewhere_too() {
+    let server = Server::start(settings(patient())).await;
+    let mut kept = server.connect().await;
+    kept.write(REQUEST).await;
+    assert_eq!(header(&kept.response().await, "connection"), None);
+    server.shutdown.cancel();
+    kept.write(REQUEST).await;
+    let answer = kept.rest().await;
+    assert!(answer.ends_with("hello"), "{answer}");
+    assert_eq!(header(&answer, "connection"), Some("close"), "{answer}");
+    assert!(soon(server.task).await.unwrap().is_complete());
+}
+
 #[tokio::test]
 async fn a_body_on_its_way_is_awaited() {
     let server = Server::start(settings(patient())).await;
