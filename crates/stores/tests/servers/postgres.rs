@@ -85,6 +85,14 @@ fn become_nobody(command: &mut Command) {
     }
 }
 
+/// Whether a process holds anything yet. What has ended and was not looked at does not.
+fn is_there(process: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // Behind the name, which may hold anything.
+    let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+    state.is_some_and(|state| !matches!(state, b'Z' | b'X'))
+}
+
 fn own(path: &Path) {
     if let Some((user, group)) = user() {
         chown(path, Some(user), Some(group)).unwrap();
@@ -335,10 +343,15 @@ impl Server {
 
     /// `kill -9`, for all of its processes at once.
     pub(crate) fn kill(&mut self) {
-        // Else it might have another child after they were looked up, whom the next server waits for.
+        // Else it might have another child after they were looked up.
         self.hang();
+        let killed = self.processes();
         self.signal("-KILL");
         self.end_guard();
+        // While one of them still holds the memory that they share, the next server refuses to start.
+        while killed.iter().any(|process| is_there(process)) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Ends it, and waits for that.
