@@ -35,9 +35,11 @@ pub(crate) struct Argon2 {
     rounds: usize,
 }
 
-/// Where the numbers of those begin who warm the servers, and of those who register, so that nobody is met twice.
-const WARM: u64 = 20_000_000;
-const APART: u64 = 30_000_000;
+/// How far the numbers of two rounds are apart, and where those begin of who warms the servers and of who registers:
+/// nobody is met twice.
+const A_ROUND: u64 = 1_000_000;
+const WARM: u64 = 40_000_000;
+const APART: u64 = 50_000_000;
 
 impl Argon2 {
     pub(crate) async fn run(&self, common: &Common, report: &mut Report) -> Result<(), Failure> {
@@ -59,19 +61,12 @@ impl Argon2 {
             let mut load = Load::connect(&crew, server.address(false)?, 64, WARM).await?;
             load.saturate(Scenario::Right, self.span() / 4).await?;
         }
-        let mut first = [0, APART];
-        for _ in 0..self.rounds {
-            let mut next = first;
+        for round in 0..self.rounds as u64 {
             for (name, server) in &servers {
                 report.begin_round();
-                // Nobody is silent for long: a server does not wait for that.
-                let mut checks = Load::connect(&crew, server.address(false)?, 64, first[0]).await?;
-                let figures = self.measure(server, &mut checks, &crowd, first[1]).await?;
+                let figures = self.measure(server, &crew, &crowd, round).await?;
                 report.push("argon2", 64, name, figures);
-                next[0] = next[0].max(checks.next_turn());
             }
-            next[1] += self.registrations as u64;
-            first = next;
         }
         for (_, server) in servers {
             server.kill().await?;
@@ -83,20 +78,22 @@ impl Argon2 {
         Duration::from_secs_f64(self.seconds)
     }
 
-    /// `first` is the number of the first who registers.
     async fn measure(
         &self,
         server: &Server,
-        checks: &mut Load,
+        crew: &Crew,
         crowd: &Crew,
-        first: u64,
+        round: u64,
     ) -> Result<Figures, Failure> {
         let (rate, span) = (self.rate, self.span());
+        let address = server.address(false)?;
+        let mut checks = Load::connect(crew, address, 64, round * A_ROUND).await?;
         checks.stock_up_for(Scenario::Right, rate, span).await?;
         let calm = checks.offer(Scenario::Right, rate, span).await?;
 
         checks.stock_up_for(Scenario::Right, rate, span).await?;
-        let address = server.address(false)?;
+        // Only now: a server does not wait for long for somebody to say something.
+        let first = APART + round * self.registrations as u64;
         let mut people = Load::connect(crowd, address, self.registrations, first).await?;
         let registering = async {
             let began = Instant::now();

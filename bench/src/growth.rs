@@ -65,7 +65,7 @@ impl Growth {
                 println!("{name}: {live} live verifications after {took:.0} s");
                 let grown = held(&server);
                 // Those of the flow, at the steps before, stay for a while as well.
-                let rows = load.next_turn();
+                let rows = load.turns_begun();
                 let mut figures = self.measure(&mut load, &server).await?;
                 let mut put = |name: &str, value: f64| figures.insert(name.to_owned(), value);
                 for ((what, before), (_, after)) in empty.iter().zip(&grown) {

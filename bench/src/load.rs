@@ -200,8 +200,8 @@ impl Load {
         })
     }
 
-    /// The number of the next turn: how many were begun so far, by a load that was connected with 0.
-    pub(crate) fn next_turn(&self) -> u64 {
+    /// Turns that were begun so far, by a load that was connected with 0.
+    pub(crate) fn turns_begun(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }
 
