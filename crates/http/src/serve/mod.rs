@@ -220,7 +220,7 @@ impl Listener {
             () = follow => {}
         }
 
-        // Who asks while the listener closes is the last to be answered, without notice before or with.
+        // Closing takes a moment. What is answered meanwhile is the last on its connection, notice or none.
         serving.enter(Phase::Leaving);
         // Who is already in the queue was told by the system that it is connected.
         if let Ok(tcp) = self.tcp.into_std() {
