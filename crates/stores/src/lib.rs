@@ -44,8 +44,8 @@ pub use redis::{
     Time as RedisTime,
 };
 pub use sqlite::{
-    Backup, BackupError, Migrated, OLDEST_SQLITE, SqliteAccounts, SqliteApiKeys, SqliteAudit,
-    backup, migrate,
+    Backup, BackupError, Migrated, Neighbour, OLDEST_SQLITE, SqliteAccounts, SqliteApiKeys,
+    SqliteAudit, backup, migrate,
 };
 pub use stats::{Stats, StatsReader};
 pub use url::{InvalidStorageUrl, StorageUrl};

@@ -19,7 +19,7 @@ use crate::fallback::{Alone, CopiedKeys, Late, LocalFallback, Watch, reach};
 use crate::moving::{Part, admit};
 use crate::postgres::{Postgres, PostgresAccounts, PostgresApiKeys, PostgresAudit};
 use crate::redis::{NoAccounts, RedisApiKeys, RedisStorage};
-use crate::sqlite::{Checkpoints, Embedded, Settings, SqliteAccounts, SqliteApiKeys, SqliteAudit};
+use crate::sqlite::{Embedded, Neighbour, Settings, SqliteAccounts, SqliteApiKeys, SqliteAudit};
 use crate::stats::{Stats, StatsReader};
 use crate::store_clock::StoreClock;
 use crate::sweeper;
@@ -78,6 +78,8 @@ pub struct Opened {
     pub clock: Arc<dyn Clock>,
     /// Figures for metrics.
     pub stats: StatsReader,
+    /// What an audit log in the same file has to know; it is to be done with writing before [`Opened::close`].
+    pub neighbour: Neighbour,
     background: Background,
 }
 
@@ -177,6 +179,7 @@ async fn open_with_fallback(
             degraded: watched.is_away(),
             ..local()
         }),
+        neighbour: Neighbour::none(),
         background: Background::Fallback(Box::new(StandIn {
             watches,
             primary,
@@ -223,10 +226,11 @@ async fn open_as_it_is(
                 };
                 let embedded = Embedded::open(&own, settings)?;
                 let api_keys = SqliteApiKeys::open(&own)?;
-                let accounts = SqliteAccounts::open(&own, Checkpoints::Others)?;
-                Ok::<_, OpenError>((embedded, api_keys, accounts))
+                let neighbour = embedded.neighbour(&own);
+                let accounts = SqliteAccounts::open(&own, &neighbour)?;
+                Ok::<_, OpenError>((embedded, api_keys, accounts, neighbour))
             });
-            let (embedded, api_keys, accounts) =
+            let (embedded, api_keys, accounts, neighbour) =
                 opened.await.map_err(|error| OpenError::Io {
                     file: path.clone(),
                     source: error.into(),
@@ -239,6 +243,7 @@ async fn open_as_it_is(
                 rows: Some(embedded.memory()),
                 clock,
                 stats: StatsReader::new(embedded.stats()),
+                neighbour,
                 background: Background::Embedded(Box::new(embedded)),
             })
         }
@@ -253,6 +258,7 @@ async fn open_as_it_is(
                 rows: Some(store),
                 clock: heard,
                 stats: StatsReader::new(postgres.stats()),
+                neighbour: Neighbour::none(),
                 background: Background::Postgres(postgres),
             })
         }
@@ -267,6 +273,7 @@ async fn open_as_it_is(
                 clock: heard,
                 // The server has figures of its own.
                 stats: StatsReader::new(Stats::default),
+                neighbour: Neighbour::none(),
                 background: Background::Redis(redis),
             })
         }
@@ -294,6 +301,7 @@ fn open_memory(options: &OpenOptions) -> Result<Opened, OpenError> {
         rows: Some(store),
         clock: Arc::clone(&options.clock),
         stats,
+        neighbour: Neighbour::none(),
         background: Background::Memory(sweeper),
     })
 }
@@ -312,7 +320,7 @@ pub async fn open_accounts(url: &StorageUrl) -> Result<Arc<dyn AccountStore>, Op
         StorageUrl::Redis(_) => return Ok(Arc::new(NoAccounts)),
     };
     let own = path.clone();
-    let opened = spawn_blocking(move || SqliteAccounts::open(&own, Checkpoints::Own)).await;
+    let opened = spawn_blocking(move || SqliteAccounts::open(&own, &Neighbour::none())).await;
     let opened = opened.map_err(|error| OpenError::Io {
         file: path,
         source: error.into(),
@@ -340,13 +348,13 @@ pub async fn open_accounts_late(url: &StorageUrl) -> Result<Arc<dyn AccountStore
 }
 
 /// Opens the audit log, beside running servers or without any; in memory where there is no SQL to
-/// keep it in. `beside` is the storage of verifications, whose own upkeep a shared file has.
+/// keep it in. `beside` is what is served from the same file, if anything is.
 ///
 /// # Errors
 /// [`OpenError`], whose text says what to do.
 pub async fn open_audit(
     url: &StorageUrl,
-    beside: &StorageUrl,
+    beside: &Neighbour,
 ) -> Result<Arc<dyn AuditStore>, OpenError> {
     let path = match url {
         StorageUrl::Sqlite(path) => path.clone(),
@@ -354,12 +362,8 @@ pub async fn open_audit(
         // Nothing of it outlives the process; Redis is refused by the configuration.
         StorageUrl::Memory | StorageUrl::Redis(_) => return Ok(Arc::new(MemoryAudit::default())),
     };
-    let checkpoints = match beside {
-        StorageUrl::Sqlite(beside) if *beside == path => Checkpoints::Others,
-        _ => Checkpoints::Own,
-    };
-    let own = path.clone();
-    let opened = spawn_blocking(move || SqliteAudit::open(&own, checkpoints)).await;
+    let (own, beside) = (path.clone(), beside.clone());
+    let opened = spawn_blocking(move || SqliteAudit::open(&own, &beside)).await;
     let opened = opened.map_err(|error| OpenError::Io {
         file: path,
         source: error.into(),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use watchword_core::audit::{Anchor, AuditStore, Draft, Entry, Tail};
 use watchword_core::keys::KeyRing;
 use watchword_core::{Clock, Entropy, Event, Events, StoreError, Subject};
-use watchword_stores::{OpenError, StorageUrl};
+use watchword_stores::{Neighbour, OpenError, StorageUrl};
 
 use crate::config::AuditSettings;
 use crate::failure::Failure;
@@ -148,17 +148,17 @@ impl Events for AuditLog {
 /// Where the chain is kept, and what is kept beside it.
 pub(crate) struct Shelf {
     url: StorageUrl,
-    beside: StorageUrl,
+    beside: Neighbour,
     opened: Option<Arc<dyn AuditStore>>,
 }
 
 impl Shelf {
     /// The one that is configured, if any.
-    pub(crate) fn of(settings: &AuditSettings, storage: &StorageUrl) -> Option<Self> {
+    pub(crate) fn of(settings: &AuditSettings, beside: Neighbour) -> Option<Self> {
         let url = settings.url.clone()?;
         Some(Self {
             url,
-            beside: storage.clone(),
+            beside,
             opened: None,
         })
     }

@@ -18,7 +18,7 @@ use watchword_http::{
     admin_route_table, admin_router, api_router_at, api_routes, route_table,
 };
 use watchword_providers::{Courier, Descriptions, KeptMessages};
-use watchword_stores::{OpenOptions, Opened, StorageUrl};
+use watchword_stores::{Neighbour, OpenOptions, Opened, StorageUrl};
 
 pub(crate) use addresses::Addresses;
 use addresses::Bound;
@@ -136,7 +136,14 @@ async fn assemble(
         () = stop.cancelled() => return Err(Failure::refused("stopped before it was ready")),
     };
     metrics.watch_store(store.stats.clone());
-    let audit = Auditing::start(config, &audit_log, &keys, &*entropy).await?;
+    let audit = Auditing::start(
+        config,
+        &audit_log,
+        store.neighbour.clone(),
+        &keys,
+        &*entropy,
+    )
+    .await?;
     let callbacks = Reception::new(Arc::new(desk));
     metrics.watch_queues(callbacks.clone(), Arc::clone(&audit_log));
     let steps = Arc::clone(&store.store);
@@ -196,11 +203,12 @@ impl Auditing {
     async fn start(
         config: &Config,
         log: &Arc<AuditLog>,
+        beside: Neighbour,
         keys: &Arc<KeyRing>,
         entropy: &dyn Entropy,
     ) -> Result<Self, Failure> {
         let stop = CancellationToken::new();
-        let mut shelf = Shelf::of(&config.audit, &config.storage.url);
+        let mut shelf = Shelf::of(&config.audit, beside);
         if let Some(shelf) = &mut shelf
             && let Err(error) = shelf.open().await
         {

@@ -14,7 +14,7 @@ use crate::api_keys::ApiKeyRows;
 use crate::error::OpenError;
 use crate::postgres::{PostgresAccounts, PostgresApiKeys, PostgresStore, PostgresTime};
 use crate::redis::{RedisStorage, Time};
-use crate::sqlite::{Checkpoints, Embedded, Settings, SqliteAccounts, SqliteApiKeys};
+use crate::sqlite::{Embedded, Neighbour, Settings, SqliteAccounts, SqliteApiKeys};
 use crate::url::StorageUrl;
 
 /// A clock that stands still, so that nothing ends by itself meanwhile.
@@ -69,7 +69,7 @@ impl Shelf {
             }
             (Part::Accounts, StorageUrl::Sqlite(path)) => {
                 let opened = blocking(path.clone(), |path| {
-                    SqliteAccounts::open(path, Checkpoints::Own)
+                    SqliteAccounts::open(path, &Neighbour::none())
                 });
                 shelf.rows.push(Arc::new(opened.await?));
             }

@@ -10,7 +10,8 @@ use watchword_core::account::{
 use watchword_core::keys::{KeyId, Sealed};
 use watchword_core::{AppId, StoreError, Timestamp};
 
-use super::tables::{Checkpoints, Tables};
+use super::neighbour::Neighbour;
+use super::tables::Tables;
 use crate::error::OpenError;
 
 pub(super) const COLUMNS: &str = "id, app, email_status, created_at, key_id, sealed";
@@ -22,8 +23,8 @@ pub struct SqliteAccounts {
 
 impl SqliteAccounts {
     /// Opens the accounts in the file at `path`, and makes the file where there is none.
-    pub(crate) fn open(path: &Path, checkpoints: Checkpoints) -> Result<Self, OpenError> {
-        let tables = Tables::open(path, checkpoints)?;
+    pub(crate) fn open(path: &Path, beside: &Neighbour) -> Result<Self, OpenError> {
+        let tables = Tables::open(path, beside)?;
         Ok(Self { tables })
     }
 }
@@ -246,7 +247,7 @@ mod tests {
 
     fn open(folder: &tempfile::TempDir) -> SqliteAccounts {
         let path = folder.path().join("watchword.db");
-        SqliteAccounts::open(&path, Checkpoints::Own).unwrap()
+        SqliteAccounts::open(&path, &Neighbour::none()).unwrap()
     }
 
     watchword_core::account_conformance!(Fixture::new());

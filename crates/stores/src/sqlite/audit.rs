@@ -8,8 +8,9 @@ use watchword_core::audit::{Anchor, AuditStore, Draft, Link, Page};
 use watchword_core::keys::KeyId;
 use watchword_core::{StoreError, Timestamp};
 
+use super::neighbour::Neighbour;
 use super::portion::{Numbered, prune};
-use super::tables::{Checkpoints, Tables};
+use super::tables::Tables;
 use crate::error::OpenError;
 
 const PAGE: &str = "number, hash, previous, written_at, writer, entries, body, key_id, mac";
@@ -23,8 +24,8 @@ pub struct SqliteAudit {
 
 impl SqliteAudit {
     /// Opens the audit log in the file at `path`, and makes the file where there is none.
-    pub(crate) fn open(path: &Path, checkpoints: Checkpoints) -> Result<Self, OpenError> {
-        let tables = Tables::open(path, checkpoints)?;
+    pub(crate) fn open(path: &Path, beside: &Neighbour) -> Result<Self, OpenError> {
+        let tables = Tables::open(path, beside)?;
         Ok(Self { tables })
     }
 }

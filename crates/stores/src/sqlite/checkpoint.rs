@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::file::{DatabaseFile, private};
-use super::journal::{Shared, Work};
+use super::journal::Shared;
 use crate::error::OpenError;
 use crate::worker::{Pulse, Worker};
 
@@ -151,12 +151,11 @@ impl Checkpointer {
                 break;
             }
         }
-        let last = Work::Outside(Box::new(|writer| passive(writer).map(drop)));
-        let moved = self.shared.chore(last);
+        let moved = self.shared.outside(passive);
         // It may have stopped short, where SQLite does not flush.
         log = self.advance()?;
         match moved {
-            Ok(()) | Err(None) => Ok(log),
+            Ok(_) | Err(None) => Ok(log),
             Err(Some(error)) => Err(error.into()),
         }
     }

@@ -8,14 +8,16 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 
 use async_trait::async_trait;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
+use tokio::sync::oneshot;
 use watchword_core::StoreError;
 use watchword_core::memory::Journal;
 
+use super::chore::{Chore, Errand, Job, Waiting};
 use super::gate::Gate;
 use super::replay::Replayed;
 
@@ -100,23 +102,6 @@ pub(super) struct Group {
     gate: Arc<Gate>,
 }
 
-/// Work of the housekeeping that has to be done between, or together with, two groups.
-pub(super) struct Chore {
-    pub(super) work: Work,
-    pub(super) done: SyncSender<rusqlite::Result<()>>,
-}
-
-/// What is to be done on the writer's connection.
-pub(super) type Job = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
-
-/// Where a chore is done.
-pub(super) enum Work {
-    /// Inside the transaction of the next group, and so with one flush of the disk for both.
-    Inside(Job),
-    /// Outside of any transaction.
-    Outside(Job),
-}
-
 /// What the writer does next.
 pub(super) struct Round {
     pub(super) group: Option<Group>,
@@ -181,14 +166,13 @@ impl Journal for SqliteJournal {
         if gate.passed().await || shared.is_durable(position) {
             return Ok(());
         }
-        let state = shared.state.lock();
-        Err(refusing(&state))
+        Err(shared.refusing())
     }
 
     fn ready(&self) -> Result<(), StoreError> {
         let shared = &self.0;
         if shared.refusing.load(Ordering::Acquire) {
-            return Err(refusing(&shared.state.lock()));
+            return Err(shared.refusing());
         }
         if shared.waiting_bytes.load(Ordering::Relaxed) > MOST_WAITING {
             return Err(StoreError::unavailable("the disk is too slow for the load"));
@@ -201,9 +185,31 @@ impl SqliteJournal {
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.0
     }
+
+    /// Changes other tables of the file, in the transaction of the next group. It is durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: nothing was changed.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (tell, told) = oneshot::channel();
+        let errand = Errand::new(change, Waiting::Task(tell));
+        self.0.post(Chore::Inside(Box::new(errand)));
+        match told.await {
+            Ok(changed) => changed.map_err(StoreError::unavailable),
+            Err(_) => Err(self.0.refusing()),
+        }
+    }
 }
 
 impl Shared {
+    /// Why nothing is taken.
+    fn refusing(&self) -> StoreError {
+        refusing(&self.state.lock())
+    }
+
     pub(super) fn is_durable(&self, position: u64) -> bool {
         self.durable.load(Ordering::Acquire) >= position
     }
@@ -216,26 +222,51 @@ impl Shared {
         self.waiting_bytes.load(Ordering::Relaxed)
     }
 
-    /// Has the writer do something, and waits until it is done. Everything appended before the
-    /// call is durable then.
+    /// Has the writer do something inside the transaction of its next group, and so with one flush of the disk
+    /// for both, and waits until it is done. Everything appended before the call is durable then.
     ///
     /// # Errors
-    /// What the work returned; `None` when the journal refuses or has ended: then the work was
-    /// not done and never will be.
-    pub(super) fn chore(&self, work: Work) -> Result<(), Option<rusqlite::Error>> {
-        let outcome: Receiver<_> = {
-            let mut state = self.state.lock();
-            if state.fault.is_some() {
-                return Err(None);
-            }
-            let (done, outcome) = sync_channel(1);
-            state.chores.push_back(Chore { work, done });
-            outcome
-        };
-        self.work.notify_one();
-        match outcome.recv() {
-            Ok(result) => result.map_err(Some),
+    /// What the work or its transaction failed with; `None` when the journal refuses or has ended: then the work
+    /// was not done and never will be.
+    pub(super) fn inside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Option<rusqlite::Error>> {
+        self.wait_for(work, Chore::Inside)
+    }
+
+    /// The same between two groups, outside of any transaction.
+    ///
+    /// # Errors
+    /// As for [`Shared::inside`].
+    pub(super) fn outside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Option<rusqlite::Error>> {
+        self.wait_for(work, Chore::Outside)
+    }
+
+    fn wait_for<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        place: fn(Box<dyn Job>) -> Chore,
+    ) -> Result<T, Option<rusqlite::Error>> {
+        let (tell, told) = sync_channel(1);
+        let errand = Errand::new(work, Waiting::Thread(tell));
+        self.post(place(Box::new(errand)));
+        match told.recv() {
+            Ok(answer) => answer.map_err(Some),
             Err(_) => Err(None),
+        }
+    }
+
+    /// Leaves a chore to the writer; drops it, if the journal refuses.
+    fn post(&self, chore: Chore) {
+        let mut state = self.state.lock();
+        if state.fault.is_none() {
+            state.chores.push_back(chore);
+            drop(state);
+            self.work.notify_one();
         }
     }
 

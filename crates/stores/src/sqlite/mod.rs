@@ -6,12 +6,14 @@ mod api_keys;
 mod audit;
 mod backup;
 mod checkpoint;
+mod chore;
 mod desk;
 mod file;
 mod gate;
 mod guard;
 mod journal;
 mod marks;
+mod neighbour;
 mod portion;
 mod replay;
 mod schema;
@@ -42,9 +44,9 @@ pub use self::file::OLDEST_SQLITE;
 use self::file::{DatabaseFile, FileLock};
 use self::journal::SqliteJournal;
 pub(crate) use self::marks::{clear, mark, put_mark};
+pub use self::neighbour::Neighbour;
 pub use self::schema::{Migrated, migrate};
 use self::snapshot::Head;
-pub(crate) use self::tables::Checkpoints;
 use crate::error::OpenError;
 use crate::stats::Stats;
 use crate::sweeper;
@@ -96,6 +98,9 @@ impl Embedded {
         let refused = |source| file.refused(source);
         guard::remember(&connection, settings.keys).map_err(refused)?;
         file::hurry(&mut connection).map_err(refused)?;
+        connection
+            .pragma_update(None, "foreign_keys", true)
+            .map_err(refused)?;
         let failed = |source| file.failed(source);
         let checkpointer = Checkpointer::open(&file, shared)?;
         let head = Arc::new(Mutex::new(replayed.head));
@@ -128,6 +133,11 @@ impl Embedded {
     /// The store itself, for one that stands in for another.
     pub(crate) fn memory(&self) -> Arc<MemoryStore<impl Journal + use<>>> {
         Arc::clone(&self.store)
+    }
+
+    /// What others that keep tables in the file have to know.
+    pub(crate) fn neighbour(&self, path: &Path) -> Neighbour {
+        Neighbour::here(path, self.store.journal())
     }
 
     pub(crate) fn replays(&self) -> Arc<dyn ReplayStore> {

@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use watchword_core::Clock;
 use watchword_core::memory::{Journal, MemoryStore, SHARDS};
 
-use super::journal::{Shared, SqliteJournal, Work};
+use super::journal::{Shared, SqliteJournal};
 use super::portion::{Numbered, PORTION, prune};
 use crate::worker::{Pulse, Worker};
 
@@ -275,16 +275,10 @@ impl Compaction {
     /// Has the writer do something in the transaction of its next group.
     fn inside<T: Send + 'static>(
         &self,
-        mut work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, SnapshotError> {
-        let answer = Arc::new(Mutex::new(None));
-        let slot = Arc::clone(&answer);
-        let outcome = self.shared.chore(Work::Inside(Box::new(move |connection| {
-            *slot.lock() = Some(work(connection)?);
-            Ok(())
-        })));
-        outcome.map_err(|error| error.map_or(SnapshotError::Refused, SnapshotError::Sqlite))?;
-        answer.lock().take().ok_or(SnapshotError::Refused)
+        let outcome = self.shared.inside(work);
+        outcome.map_err(|error| error.map_or(SnapshotError::Refused, SnapshotError::Sqlite))
     }
 }
 

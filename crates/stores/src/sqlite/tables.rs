@@ -2,53 +2,56 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use watchword_core::StoreError;
 
 use super::desk::Desk;
 use super::file::DatabaseFile;
+use super::journal::SqliteJournal;
+use super::neighbour::{Neighbour, Writes};
 use super::schema;
 use crate::error::OpenError;
 
-/// Two connections to a file, of which other tables may be served at the same time.
+/// Ordinary tables of a file, of which other tables may be served at the same time.
 pub(super) struct Tables {
     /// Those who read never wait for those who write.
     reader: Desk,
-    writer: Desk,
+    writer: Writer,
 }
 
-/// Who cuts the file's write-ahead log back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Checkpoints {
-    /// The store of verifications, which serves from the same file.
-    Others,
-    /// The connection that writes.
-    Own,
+enum Writer {
+    Own(Desk),
+    Journal(SqliteJournal),
 }
 
 impl Tables {
     /// Opens the file at `path`, and makes it where there is none.
-    pub(super) fn open(path: &Path, checkpoints: Checkpoints) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, beside: &Neighbour) -> Result<Self, OpenError> {
         let file = DatabaseFile::find_or_create(path)?;
-        let mut writer = schema::connect(&file)?;
-        if !schema::is_current(&file, &writer)? {
+        let mut own = schema::connect(&file)?;
+        if !schema::is_current(&file, &own)? {
             let _lock = file.lock()?;
-            schema::bring_up(&file, &mut writer)?;
+            schema::bring_up(&file, &mut own)?;
         }
         let refused = |source| file.refused(source);
-        writer
-            .pragma_update(None, "foreign_keys", true)
+        let failed = |source| file.failed(source);
+        let desk = |connection| Desk::open(connection).map_err(failed);
+        let writes = beside.writes(path);
+        if let Writes::Through(journal) = writes {
+            return Ok(Self {
+                reader: desk(own)?,
+                writer: Writer::Journal(journal),
+            });
+        }
+        own.pragma_update(None, "foreign_keys", true)
             .map_err(refused)?;
-        if checkpoints == Checkpoints::Own {
-            writer
-                .pragma_update(None, "wal_autocheckpoint", 1000)
+        if matches!(writes, Writes::Alone) {
+            own.pragma_update(None, "wal_autocheckpoint", 1000)
                 .map_err(refused)?;
         }
-        let reader = file.connect().map_err(refused)?;
-        let failed = |source| file.failed(source);
         Ok(Self {
-            reader: Desk::open(reader).map_err(failed)?,
-            writer: Desk::open(writer).map_err(failed)?,
+            reader: desk(file.connect().map_err(refused)?)?,
+            writer: Writer::Own(desk(own)?),
         })
     }
 
@@ -61,12 +64,18 @@ impl Tables {
         answer.map_err(StoreError::unavailable)
     }
 
-    /// Changes tables in a transaction of its own, off the runtime's threads. It is durable when
-    /// this returns.
+    /// Changes tables in a transaction, off the runtime's threads. It is durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: nothing was changed, as far as is known.
     pub(super) async fn change<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let desk = match &self.writer {
+            Writer::Own(desk) => desk,
+            Writer::Journal(journal) => return journal.change(change).await,
+        };
         let changed = |connection: &mut Connection| -> rusqlite::Result<T> {
             // One writer at a time from here on, whoever else has the file open.
             let transaction =
@@ -75,7 +84,6 @@ impl Tables {
             transaction.commit()?;
             Ok(answer)
         };
-        let answer = self.writer.ask(changed).await?;
-        answer.map_err(StoreError::unavailable)
+        desk.ask(changed).await?.map_err(StoreError::unavailable)
     }
 }

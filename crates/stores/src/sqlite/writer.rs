@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::journal::{Chore, Group, Round, Shared, Work};
+use super::chore::{Chore, Job};
+use super::journal::{Group, Round, Shared};
 
 /// Between two tries to write the same group.
 const RETRY: Duration = Duration::from_millis(250);
@@ -64,23 +65,16 @@ fn write(shared: &Shared, connection: &Connection, round: Round) -> Option<Vec<u
     let mut outside = None;
     let mut written = group.is_none();
     match chore {
-        Some(Chore {
-            work: Work::Inside(mut work),
-            done,
-        }) => {
-            let outcome = together(connection, numbered, &mut work);
+        Some(Chore::Inside(mut job)) => {
+            let outcome = together(connection, numbered, &mut *job);
             // Whatever was wrong with the chore, the group does not suffer for it.
             written |= outcome.is_ok();
             if let (true, Some((seq, group))) = (outcome.is_ok(), numbered) {
                 shared.wrote(group, seq);
             }
-            // Nobody listens any more when the housekeeping was stopped.
-            let _ = done.send(outcome);
+            job.end(outcome);
         }
-        Some(Chore {
-            work: Work::Outside(work),
-            done,
-        }) => outside = Some((work, done)),
+        Some(Chore::Outside(job)) => outside = Some(job),
         None => {}
     }
     if let (false, Some((seq, group))) = (written, numbered) {
@@ -92,8 +86,9 @@ fn write(shared: &Shared, connection: &Connection, round: Round) -> Option<Vec<u
         }
         shared.wrote(group, seq);
     }
-    if let Some((mut work, done)) = outside {
-        let _ = done.send(work(connection));
+    if let Some(mut job) = outside {
+        let outcome = job.run(connection);
+        job.end(outcome);
     }
     let mut body = group.map(|group| group.body).unwrap_or_default();
     body.clear();
@@ -142,12 +137,12 @@ fn insert(connection: &Connection, seq: u64, group: &Group, sql: &str) -> rusqli
 fn together(
     connection: &Connection,
     group: Option<(u64, &Group)>,
-    work: &mut (dyn FnMut(&Connection) -> rusqlite::Result<()> + Send),
+    job: &mut dyn Job,
 ) -> rusqlite::Result<()> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     if let Some((seq, group)) = group {
         insert(&transaction, seq, group, INSERT)?;
     }
-    work(&transaction)?;
+    job.run(&transaction)?;
     transaction.commit()
 }

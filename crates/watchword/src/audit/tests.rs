@@ -84,7 +84,7 @@ impl Office {
         let store = Arc::new(Slow::default());
         let shelf = Shelf {
             url: StorageUrl::Memory,
-            beside: StorageUrl::Memory,
+            beside: Neighbour::elsewhere(&StorageUrl::Memory),
             opened: Some(Arc::clone(&store) as Arc<dyn AuditStore>),
         };
         let keys = Arc::new(fakes::keys(1));

@@ -7,7 +7,7 @@ use watchword_core::audit::{
 };
 use watchword_core::keys::{KeyRing, SecretKey};
 use watchword_core::{ApiKeyId, Clock as _, StoreError, Subject};
-use watchword_stores::StorageUrl;
+use watchword_stores::{Neighbour, StorageUrl};
 
 use super::dev::{DATABASE, KEY_FILE};
 use super::{given_to_serve, runtime};
@@ -93,14 +93,14 @@ impl Place {
             let key = read_private(&data.join(KEY_FILE)).map_err(Failure::refused)?;
             let key = SecretKey::parse(&key).map_err(|error| Failure::from_error(&error))?;
             let url = StorageUrl::Sqlite(data.join(DATABASE));
-            let opened = watchword_stores::open_audit(&url, &url).await;
+            let opened = watchword_stores::open_audit(&url, &Neighbour::elsewhere(&url)).await;
             let store = opened.map_err(|error| Failure::from_error(&error))?;
             let keys = KeyRing::new(&key, &[]);
             return Ok(Some(Self { store, keys }));
         }
         let given = given_to_serve(store.file.config.as_deref())?;
         let (keys, storage, settings) = audit_place(&given)?;
-        let Some(mut shelf) = Shelf::of(&settings, &storage) else {
+        let Some(mut shelf) = Shelf::of(&settings, Neighbour::elsewhere(&storage)) else {
             return Ok(None);
         };
         let store = shelf.open().await;

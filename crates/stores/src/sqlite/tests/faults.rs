@@ -10,12 +10,12 @@ fn fill_disk(fixture: &Fixture) {
     other
         .execute_batch("CREATE TABLE filler (a); INSERT INTO filler VALUES (zeroblob(4000000));")
         .unwrap();
-    let limit = journal::Work::Outside(Box::new(|writer| {
+    let limited = fixture.shared().outside(|writer| {
         let pages: i64 = writer.pragma_query_value(None, "page_count", |row| row.get(0))?;
         // The setting answers with a row, so this is a query.
         writer.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
-    }));
-    assert!(fixture.shared().chore(limit).is_ok());
+    });
+    assert!(limited.is_ok());
 }
 
 /// Somebody deletes what filled it.
@@ -172,4 +172,30 @@ async fn a_storage_that_ends_while_the_disk_is_full_ends_and_loses_nothing_ackno
     let (_folder, path, clock) = fixture.abandon();
     let again = open(&path, &clock).unwrap();
     assert_eq!(again.store.len() as u64, refused);
+}
+
+#[tokio::test]
+async fn what_other_tables_change_is_refused_while_the_disk_is_full_and_nothing_of_it_stays() {
+    let fixture = Fixture::new();
+    let table = "CREATE TABLE number (n)";
+    fixture.connection().execute_batch(table).unwrap();
+    let journal = fixture.embedded.store.journal().clone();
+    let put = || {
+        journal.change(|connection: &Connection| {
+            connection.execute("INSERT INTO number VALUES (zeroblob(100000))", [])
+        })
+    };
+    fill_disk(&fixture);
+    assert!(matches!(put().await, Err(StoreError::Unavailable(_))));
+    // With the journal itself at a stand, it is refused before it is tried.
+    start_until_refused(&fixture).await;
+    assert!(matches!(put().await, Err(StoreError::Unavailable(_))));
+    free_disk(&fixture);
+    while put().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let count = fixture
+        .connection()
+        .query_row("SELECT count(*) FROM number", [], |row| row.get(0));
+    assert_eq!(count, Ok(1));
 }

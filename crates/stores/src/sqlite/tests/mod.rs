@@ -5,6 +5,7 @@ mod damage;
 mod durability;
 mod faults;
 mod keys;
+mod neighbours;
 mod upgrades;
 
 use std::collections::BTreeSet;
@@ -102,11 +103,11 @@ impl Fixture {
         let (release, released): (Sender<()>, Receiver<()>) = channel();
         let shared = Arc::clone(self.shared());
         let thread = thread::spawn(move || {
-            let _ = shared.chore(journal::Work::Outside(Box::new(move |_| {
+            let _ = shared.outside(move |_| {
                 entered.send(()).unwrap();
                 let _ = released.recv();
                 Ok(())
-            })));
+            });
         });
         inside.recv().unwrap();
         Held {
