@@ -12,6 +12,7 @@ mod accounts;
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod erasure;
+mod hash_memory;
 mod memory;
 mod outcome;
 mod password;
@@ -34,6 +35,7 @@ use crate::recipient::{Email, Phone, Recipient};
 use crate::store::StoreError;
 
 pub use accounts::{AccountParts, Accounts, LOGIN, Registration, SIGNUP};
+pub use hash_memory::HashMemory;
 pub use memory::MemoryAccounts;
 pub use outcome::{RegisterError, ResendError, Verified, VerifyError};
 pub use password::{

@@ -8,12 +8,13 @@
 use std::fmt;
 
 use argon2::password_hash::phc;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::password_hash::phc::{Output, ParamsString, Salt};
 use argon2::{Algorithm, Argon2, Params, Version};
 use async_trait::async_trait;
 use icu_normalizer::ComposingNormalizerBorrowed;
 use zeroize::Zeroizing;
 
+use super::hash_memory::HashMemory;
 use crate::entropy::{Entropy, EntropyError, draw};
 
 /// A password as it is hashed: in Unicode's normal form C.
@@ -121,15 +122,38 @@ impl HashCost {
         self,
         password: &Password,
         entropy: &dyn Entropy,
+        memory: &mut HashMemory,
     ) -> Result<PasswordHash, HashError> {
         let salt: [u8; 16] = draw(entropy)?;
         let params = Params::new(self.memory_kib, self.passes, 1, None)?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let hash = argon2
-            .hash_password_with_salt(password.expose_bytes(), &salt)
-            .map_err(|_| HashError::Failed)?;
+        let version = Version::V0x13;
+        let hash = phc::PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(version.into()),
+            params: ParamsString::try_from(&params).map_err(|_| HashError::Failed)?,
+            salt: Some(Salt::new(&salt).map_err(|_| HashError::Failed)?),
+            hash: Some(output(password, &salt, version, params, memory)?),
+        };
         Ok(PasswordHash(Zeroizing::new(hash.to_string())))
     }
+}
+
+/// The bare hash by argon2id.
+fn output(
+    password: &Password,
+    salt: &[u8],
+    version: Version,
+    params: Params,
+    memory: &mut HashMemory,
+) -> Result<Output, HashError> {
+    let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    let mut output = Zeroizing::new([0; Output::MAX_LENGTH]);
+    let output = output.get_mut(..length).ok_or(HashError::Failed)?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, version, params);
+    memory.lend(argon2.params(), |blocks| {
+        argon2.hash_password_into_with_memory(password.expose_bytes(), salt, output, blocks)
+    })??;
+    Output::new(output).map_err(|_| HashError::Failed)
 }
 
 /// 19 MiB, two passes, one lane.
@@ -161,14 +185,23 @@ impl PasswordHash {
         &self.0
     }
 
-    /// Whether it is of this password. Costs as much as it was made with.
-    #[must_use]
-    pub fn is_of(&self, password: &Password) -> bool {
-        let hash = phc::PasswordHash::new(&self.0);
-        // The cost is the hash's own, whatever the default.
-        let checked =
-            hash.map(|hash| Argon2::default().verify_password(password.expose_bytes(), &hash));
-        matches!(checked, Ok(Ok(())))
+    /// Whether it is of this password. Costs as much as it was made with, whatever the default.
+    ///
+    /// # Errors
+    /// [`HashError::Failed`] without memory.
+    pub fn is_of(&self, password: &Password, memory: &mut HashMemory) -> Result<bool, HashError> {
+        let Some((made, salt, version, params)) = self.parts() else {
+            return Ok(false);
+        };
+        // Of two outputs `==` takes as long wherever they differ.
+        Ok(made == output(password, &salt, version, params, memory)?)
+    }
+
+    fn parts(&self) -> Option<(Output, Salt, Version, Params)> {
+        let hash = phc::PasswordHash::new(&self.0).ok()?;
+        let params = Params::try_from(&hash).ok()?;
+        let version = hash.version.map_or(Ok(Version::V0x13), Version::try_from);
+        Some((hash.hash?, hash.salt?, version.ok()?, params))
     }
 }
 
@@ -241,22 +274,29 @@ mod tests {
         Password::parse(text).unwrap()
     }
 
+    fn hashed(text: &str, entropy: &dyn Entropy) -> PasswordHash {
+        let mut memory = HashMemory::default();
+        let hash = HashCost::default().hash(&password(text), entropy, &mut memory);
+        hash.unwrap()
+    }
+
+    fn is_of(hash: &PasswordHash, text: &str) -> bool {
+        let mut memory = HashMemory::default();
+        hash.is_of(&password(text), &mut memory).unwrap()
+    }
+
     #[test]
     fn a_hash_names_its_cost_and_is_of_its_own_password_only() {
         let entropy = SeededEntropy::new(1);
-        let cost = HashCost::default();
-        let hash = cost.hash(&password("correct horse"), &entropy).unwrap();
+        let hash = hashed("correct horse", &entropy);
         let costs = "$argon2id$v=19$m=19456,t=2,p=1$";
         assert!(hash.expose().starts_with(costs), "{}", hash.expose());
-        assert!(hash.is_of(&password("correct horse")));
-        assert!(!hash.is_of(&password("correct horse ")));
-        let again = cost.hash(&password("correct horse"), &entropy).unwrap();
+        assert!(is_of(&hash, "correct horse"));
+        assert!(!is_of(&hash, "correct horse "));
+        let again = hashed("correct horse", &entropy);
         assert!(again != hash, "the salt repeats");
-        assert!(
-            PasswordHash::from_phc(hash.expose())
-                .unwrap()
-                .is_of(&password("correct horse"))
-        );
+        let read = PasswordHash::from_phc(hash.expose()).unwrap();
+        assert!(is_of(&read, "correct horse"));
     }
 
     /// The vector of RFC 9106 needs a secret and data; this one is of the reference
@@ -266,8 +306,24 @@ mod tests {
         let phc = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ\
                    $CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         let hash = PasswordHash::from_phc(phc).unwrap();
-        assert!(hash.is_of(&password("password")));
-        assert!(!hash.is_of(&password("passwort")));
+        assert!(is_of(&hash, "password"));
+        assert!(!is_of(&hash, "passwort"));
+    }
+
+    #[test]
+    fn what_was_hashed_before_in_the_same_memory_changes_nothing() {
+        let entropy = SeededEntropy::new(1);
+        let mut memory = HashMemory::default();
+        // As somebody configured it before.
+        let costly = HashCost::new(46 * 1024, 1).unwrap();
+        let before = costly.hash(&password("correct pony"), &entropy, &mut memory);
+        let hash = HashCost::default().hash(&password("correct horse"), &entropy, &mut memory);
+        let (before, hash) = (before.unwrap(), hash.unwrap());
+        assert!(is_of(&hash, "correct horse"));
+        for (hash, text) in [(&before, "correct pony"), (&hash, "correct horse")] {
+            assert!(hash.is_of(&password(text), &mut memory).unwrap(), "{text}");
+            assert!(!hash.is_of(&password("12345678"), &mut memory).unwrap());
+        }
     }
 
     #[test]
@@ -313,8 +369,8 @@ mod tests {
     #[test]
     fn a_letter_is_the_same_in_whatever_way_a_keyboard_spells_it() {
         let entropy = SeededEntropy::new(1);
-        let hash = HashCost::default().hash(&password("cafe\u{301} noir"), &entropy);
-        assert!(hash.unwrap().is_of(&password("caf\u{e9} noir")));
+        let hash = hashed("cafe\u{301} noir", &entropy);
+        assert!(is_of(&hash, "caf\u{e9} noir"));
     }
 
     #[test]
@@ -338,15 +394,16 @@ mod tests {
 
     #[test]
     fn without_randomness_there_is_no_hash() {
-        let refused = HashCost::default().hash(&password("12345678"), &BrokenEntropy);
+        let mut memory = HashMemory::default();
+        let refused = HashCost::default().hash(&password("12345678"), &BrokenEntropy, &mut memory);
         assert!(matches!(refused, Err(HashError::Entropy(_))));
     }
 
     #[test]
     fn neither_password_nor_hash_is_printed() {
         let secret = password("correct horse");
-        let hash = HashCost::default().hash(&secret, &SeededEntropy::new(1));
-        let printed = format!("{secret:?} {:?}", hash.unwrap());
+        let hash = hashed("correct horse", &SeededEntropy::new(1));
+        let printed = format!("{secret:?} {hash:?}");
         assert_eq!(printed, "Password(redacted) PasswordHash(redacted)");
     }
 }

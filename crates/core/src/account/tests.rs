@@ -22,7 +22,9 @@ fn account(email: &str) -> Account {
         email: Email::parse(email).unwrap(),
         email_status: EmailStatus::Unverified,
         mobile: Phone::parse("+14155550123", &NumberRules::default()).unwrap(),
-        password: HashCost::default().hash(&password, &entropy).unwrap(),
+        password: HashCost::default()
+            .hash(&password, &entropy, &mut HashMemory::default())
+            .unwrap(),
         created_at: Timestamp::from_millis(5),
     }
 }

@@ -2,20 +2,26 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 use watchword_core::Entropy;
 use watchword_core::account::{
-    Announced, HashCost, HashError, Password, PasswordHash, PasswordHasher,
+    Announced, HashCost, HashError, HashMemory, Password, PasswordHash, PasswordHasher,
 };
+
+/// So long a thread keeps the memory of a hash for the next one, and at most as long again.
+const KEPT: Duration = Duration::from_secs(1);
 
 /// Hashes passwords on threads of its own, at the lowest priority (on Linux), so that who logs in by code
 /// hardly waits for them.
 ///
-/// The memory of hashing is bounded: that of one hash ([`HashCost::memory_kib`]) times `workers`.
+/// The memory of hashing is bounded: that of one hash ([`HashCost::memory_kib`]) times `workers`. Each thread has its
+/// own, keeps it while passwords come, and gives it back within two seconds after.
 pub struct PasswordPool {
     cost: HashCost,
     entropy: Arc<dyn Entropy>,
@@ -76,12 +82,22 @@ impl PasswordPool {
     /// wait.
     #[must_use]
     pub fn new(cost: HashCost, workers: usize, waiting: usize, entropy: Arc<dyn Entropy>) -> Self {
+        Self::keeping(KEPT, cost, workers, waiting, entropy)
+    }
+
+    fn keeping(
+        kept: Duration,
+        cost: HashCost,
+        workers: usize,
+        waiting: usize,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
         let workers = workers.max(1);
         Self {
             cost,
             entropy,
             workers: Arc::new(Semaphore::new(workers)),
-            crew: Crew::new(workers),
+            crew: Crew::new(workers, kept),
             held: Arc::default(),
             announced: Arc::default(),
             most: workers.saturating_add(waiting),
@@ -99,14 +115,14 @@ impl PasswordPool {
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
     ) -> Result<T, HashError> {
         let place = Place::among(&self.held, self.most)?;
         let turn = Arc::clone(&self.workers).acquire_owned().await;
         let turn = turn.map_err(|_| HashError::Failed)?;
         let (tell, done) = oneshot::channel();
-        self.crew.begin(Box::new(move || {
-            let done = work();
+        self.crew.begin(Box::new(move |memory| {
+            let done = work(memory);
             // Held until the work is done, even if nobody waits for it any more.
             drop((turn, place));
             // Nobody may.
@@ -116,7 +132,7 @@ impl PasswordPool {
     }
 }
 
-type Work = Box<dyn FnOnce() + Send>;
+type Work = Box<dyn FnOnce(&mut HashMemory) + Send>;
 
 /// Threads that take work one by one. Those of the runtime would come back to it with the priority that
 /// they were given here: a thread may not raise its own.
@@ -125,16 +141,18 @@ struct Crew {
     rest: Arc<Mutex<mpsc::Receiver<Work>>>,
     threads: AtomicUsize,
     most: usize,
+    kept: Duration,
 }
 
 impl Crew {
-    fn new(most: usize) -> Self {
+    fn new(most: usize, kept: Duration) -> Self {
         let (work, rest) = mpsc::channel();
         Self {
             work,
             rest: Arc::new(Mutex::new(rest)),
             threads: AtomicUsize::new(0),
             most,
+            kept,
         }
     }
 
@@ -148,9 +166,9 @@ impl Crew {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
             .is_ok()
         {
-            let rest = Arc::clone(&self.rest);
+            let (rest, kept) = (Arc::clone(&self.rest), self.kept);
             let thread = std::thread::Builder::new().name("passwords".to_owned());
-            if let Err(error) = thread.spawn(move || take(&rest)) {
+            if let Err(error) = thread.spawn(move || take(&rest, kept)) {
                 self.threads.fetch_sub(1, Ordering::Relaxed);
                 tracing::warn!(%error, "there is no thread to hash passwords on");
             }
@@ -160,16 +178,26 @@ impl Crew {
     }
 }
 
-/// Does what comes, until nobody can send more.
-fn take(rest: &Mutex<mpsc::Receiver<Work>>) {
+/// Does what comes, until nobody can send more. What a hash takes is kept for the next one, as long as they come
+/// one after the other.
+fn take(rest: &Mutex<mpsc::Receiver<Work>>, kept: Duration) {
     step_back();
+    let mut memory = HashMemory::default();
     loop {
-        let next = rest.lock().recv();
-        let Ok(work) = next else {
-            return;
+        let next = if memory.is_held() {
+            let turn = rest.try_lock_for(kept);
+            turn.map_or(Err(RecvTimeoutError::Timeout), |rest| {
+                rest.recv_timeout(kept)
+            })
+        } else {
+            rest.lock().recv().map_err(RecvTimeoutError::from)
         };
-        // Whoever waits for it hears that it ended.
-        let _ = catch_unwind(AssertUnwindSafe(work));
+        match next {
+            // Whoever waits for it hears that it ended.
+            Ok(work) => drop(catch_unwind(AssertUnwindSafe(|| work(&mut memory)))),
+            Err(RecvTimeoutError::Timeout) => memory.release(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
 }
 
@@ -200,18 +228,19 @@ impl PasswordHasher for PasswordPool {
 
     async fn hash(&self, password: Password) -> Result<PasswordHash, HashError> {
         let (cost, entropy) = (self.cost, Arc::clone(&self.entropy));
-        self.run(move || cost.hash(&password, entropy.as_ref()))
+        self.run(move |memory| cost.hash(&password, entropy.as_ref(), memory))
             .await?
     }
 
     async fn matches(&self, password: Password, hash: PasswordHash) -> Result<bool, HashError> {
-        self.run(move || hash.is_of(&password)).await
+        self.run(move |memory| hash.is_of(&password, memory))
+            .await?
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::{Barrier, mpsc};
     use std::task::Poll;
 
     use futures_util::future::join_all;
@@ -220,13 +249,13 @@ mod tests {
     use super::*;
 
     fn pool(workers: usize, waiting: usize) -> Arc<PasswordPool> {
+        keeping(KEPT, workers, waiting)
+    }
+
+    fn keeping(kept: Duration, workers: usize, waiting: usize) -> Arc<PasswordPool> {
         let entropy = Arc::new(SeededEntropy::new(1));
-        Arc::new(PasswordPool::new(
-            HashCost::default(),
-            workers,
-            waiting,
-            entropy,
-        ))
+        let cost = HashCost::default();
+        Arc::new(PasswordPool::keeping(kept, cost, workers, waiting, entropy))
     }
 
     #[tokio::test]
@@ -247,14 +276,14 @@ mod tests {
         let tasks: Vec<_> = (0..5)
             .map(|_| {
                 let (pool, gate) = (Arc::clone(&pool), Arc::clone(&gate));
-                tokio::spawn(async move { pool.run(move || gate.lock().recv()).await })
+                tokio::spawn(async move { pool.run(move |_| gate.lock().recv()).await })
             })
             .collect();
         while pool.held.load(Ordering::Acquire) < 5 {
             tokio::task::yield_now().await;
         }
         for _ in 0..10 {
-            let mut late = Box::pin(pool.run(|| ()));
+            let mut late = Box::pin(pool.run(|_| ()));
             let answer = futures_util::poll!(&mut late);
             assert!(matches!(answer, Poll::Ready(Err(HashError::Busy))));
         }
@@ -265,7 +294,7 @@ mod tests {
             assert!(task.await.unwrap().is_ok());
         }
         assert_eq!(pool.held.load(Ordering::Acquire), 0);
-        assert!(pool.run(|| ()).await.is_ok());
+        assert!(pool.run(|_| ()).await.is_ok());
     }
 
     #[test]
@@ -287,7 +316,7 @@ mod tests {
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let work = || {
             let (now, most) = (Arc::clone(&now), Arc::clone(&most));
-            move || {
+            move |_: &mut HashMemory| {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 std::thread::yield_now();
                 now.fetch_sub(1, Ordering::SeqCst);
@@ -301,20 +330,66 @@ mod tests {
     async fn work_that_panics_is_told_and_takes_no_thread_along() {
         let pool = pool(1, 0);
         for _ in 0..3 {
-            let failed = pool.run(|| panic!("on purpose")).await;
+            let failed = pool.run(|_| panic!("on purpose")).await;
             assert!(matches!(failed, Err::<(), _>(HashError::Failed)));
         }
-        assert!(pool.run(|| ()).await.is_ok());
+        assert!(pool.run(|_| ()).await.is_ok());
         assert_eq!(pool.held.load(Ordering::Acquire), 0);
+    }
+
+    #[tokio::test]
+    async fn the_memory_of_a_hash_is_kept_for_the_next_one() {
+        let pool = keeping(Duration::from_hours(1), 1, 0);
+        let password = Password::parse("correct horse").unwrap();
+        let held = |memory: &mut HashMemory| memory.is_held();
+        assert!(!pool.run(held).await.unwrap());
+        pool.hash(password).await.unwrap();
+        assert!(pool.run(held).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn the_memory_of_a_hash_goes_back_to_the_system_once_no_more_come() {
+        let pool = keeping(Duration::from_millis(1), 2, 0);
+        let password = Password::parse("correct horse").unwrap();
+        // Each thread does one of two pieces of work that wait for each other.
+        let hold = || {
+            let both = Arc::new(Barrier::new(2));
+            let held = || {
+                let both = Arc::clone(&both);
+                pool.run(move |memory| {
+                    both.wait();
+                    memory.is_held()
+                })
+            };
+            join_all([held(), held()])
+        };
+        for _ in 0..2 {
+            let hashes = [(); 2].map(|()| pool.hash(password.clone()));
+            for hash in join_all(hashes).await {
+                let known = pool.matches(password.clone(), hash.unwrap()).await;
+                assert!(known.unwrap());
+            }
+            let released = async {
+                while hold().await.into_iter().any(Result::unwrap) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            let soon = tokio::time::timeout(Duration::from_secs(30), released);
+            assert!(soon.await.is_ok(), "it is still held");
+        }
     }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn hashing_gives_way_to_everything_else() {
-        let priority = || rustix::process::getpriority_process(None).unwrap();
-        let before = priority();
+        let priority = |_: &mut HashMemory| rustix::process::getpriority_process(None).unwrap();
+        let before = priority(&mut HashMemory::default());
         assert_eq!(pool(1, 0).run(priority).await.unwrap(), LOWEST);
-        assert_eq!(priority(), before, "of this thread");
+        assert_eq!(
+            priority(&mut HashMemory::default()),
+            before,
+            "of this thread"
+        );
     }
 
     #[tokio::test]
@@ -322,12 +397,12 @@ mod tests {
         let pool = pool(1, 1);
         let (open, gate) = mpsc::channel::<()>();
         let own = Arc::clone(&pool);
-        let busy = tokio::spawn(async move { own.run(move || gate.recv()).await });
+        let busy = tokio::spawn(async move { own.run(move |_| gate.recv()).await });
         while pool.workers.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
         let own = Arc::clone(&pool);
-        let waiting = tokio::spawn(async move { own.run(|| ()).await });
+        let waiting = tokio::spawn(async move { own.run(|_| ()).await });
         while pool.held.load(Ordering::Acquire) < 2 {
             tokio::task::yield_now().await;
         }
