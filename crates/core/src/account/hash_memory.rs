@@ -7,8 +7,8 @@ use zeroize::Zeroize as _;
 
 use super::password::HashError;
 
-/// What a thread hashes passwords in, one after the other. With memory from the system for each, a third of the
-/// work was the system's: pages to map and to clear, and to take back while all threads of the process wait.
+/// What a thread hashes passwords in, one after the other. It is kept: memory of this size that is taken anew for
+/// each is mapped and cleared by the system again and again, or piles up in the allocator, as it happens.
 ///
 /// It is wiped after each: what argon2 leaves behind can be unwound, and guesses checked against the beginning
 /// at no cost.
@@ -24,38 +24,42 @@ impl HashMemory {
     ) -> Result<T, HashError> {
         let length = params.block_count();
         if self.0.len() < length {
-            self.release();
+            self.0 = Vec::new();
             self.0
                 .try_reserve_exact(length)
                 .map_err(|_| HashError::Failed)?;
             self.0.resize(length, Block::new());
         }
-        let blocks = self.0.get_mut(..length).ok_or(HashError::Failed)?;
-        let done = work(blocks);
-        blocks.iter_mut().zeroize();
-        Ok(done)
+        let lent = Lent(self.0.get_mut(..length).ok_or(HashError::Failed)?);
+        Ok(work(&mut *lent.0))
     }
 
-    /// Whether it holds any. It does after the first hash, until it is released.
+    /// How much it is, in KiB: as much as the costliest hash so far.
     #[must_use]
-    pub const fn is_held(&self) -> bool {
-        !self.0.is_empty()
+    pub const fn kib(&self) -> usize {
+        self.0.len()
     }
+}
 
-    /// Gives it back to the system.
-    pub fn release(&mut self) {
-        self.0 = Vec::new();
+/// Wiped when it is given back, however that comes.
+struct Lent<'a>(&'a mut [Block]);
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.0.iter_mut().zeroize();
     }
 }
 
 impl fmt::Debug for HashMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HashMemory({} KiB)", self.0.len())
+        write!(f, "HashMemory({} KiB)", self.kib())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use super::*;
 
     fn params(kib: u32) -> Params {
@@ -65,7 +69,7 @@ mod tests {
     #[test]
     fn nothing_of_a_hash_stays_in_its_memory() {
         let mut memory = HashMemory::default();
-        for kib in [64, 128, 32] {
+        for (kib, kept) in [(64, 64), (128, 128), (32, 128)] {
             let lent = memory.lend(&params(kib), |blocks| {
                 let clean = blocks
                     .iter()
@@ -74,19 +78,24 @@ mod tests {
                 (clean, blocks.len())
             });
             assert_eq!(lent.unwrap(), (true, kib as usize));
+            assert_eq!(memory.kib(), kept);
         }
         let left = memory.0.iter().flat_map(AsRef::as_ref);
         assert!(left.copied().all(|word| word == 0));
     }
 
     #[test]
-    fn it_is_held_between_hashes_and_not_once_it_is_released() {
+    fn nothing_stays_of_a_hash_that_came_to_no_end_either() {
         let mut memory = HashMemory::default();
-        assert!(!memory.is_held());
-        memory.lend(&params(64), |_| ()).unwrap();
-        assert!(memory.is_held());
-        memory.release();
-        assert!(!memory.is_held());
-        assert_eq!(memory.0.capacity(), 0);
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            let lent = memory.lend(&params(64), |blocks| {
+                blocks[0].as_mut().fill(7);
+                panic!("on purpose");
+            });
+            let _: Result<(), _> = lent;
+        }));
+        assert!(ended.is_err());
+        assert_eq!(memory.kib(), 64);
+        assert!(memory.0[0].as_ref().iter().all(|word| *word == 0));
     }
 }

@@ -2,9 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -14,14 +12,11 @@ use watchword_core::account::{
     Announced, HashCost, HashError, HashMemory, Password, PasswordHash, PasswordHasher,
 };
 
-/// So long a thread keeps the memory of a hash for the next one, and at most as long again.
-const KEPT: Duration = Duration::from_secs(1);
-
 /// Hashes passwords on threads of its own, at the lowest priority (on Linux), so that who logs in by code
 /// hardly waits for them.
 ///
 /// The memory of hashing is bounded: that of one hash ([`HashCost::memory_kib`]) times `workers`. Each thread has its
-/// own, keeps it while passwords come, and gives it back within two seconds after.
+/// own from its first password on.
 pub struct PasswordPool {
     cost: HashCost,
     entropy: Arc<dyn Entropy>,
@@ -82,22 +77,12 @@ impl PasswordPool {
     /// wait.
     #[must_use]
     pub fn new(cost: HashCost, workers: usize, waiting: usize, entropy: Arc<dyn Entropy>) -> Self {
-        Self::keeping(KEPT, cost, workers, waiting, entropy)
-    }
-
-    fn keeping(
-        kept: Duration,
-        cost: HashCost,
-        workers: usize,
-        waiting: usize,
-        entropy: Arc<dyn Entropy>,
-    ) -> Self {
         let workers = workers.max(1);
         Self {
             cost,
             entropy,
             workers: Arc::new(Semaphore::new(workers)),
-            crew: Crew::new(workers, kept),
+            crew: Crew::new(workers),
             held: Arc::default(),
             announced: Arc::default(),
             most: workers.saturating_add(waiting),
@@ -141,18 +126,16 @@ struct Crew {
     rest: Arc<Mutex<mpsc::Receiver<Work>>>,
     threads: AtomicUsize,
     most: usize,
-    kept: Duration,
 }
 
 impl Crew {
-    fn new(most: usize, kept: Duration) -> Self {
+    fn new(most: usize) -> Self {
         let (work, rest) = mpsc::channel();
         Self {
             work,
             rest: Arc::new(Mutex::new(rest)),
             threads: AtomicUsize::new(0),
             most,
-            kept,
         }
     }
 
@@ -166,9 +149,9 @@ impl Crew {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
             .is_ok()
         {
-            let (rest, kept) = (Arc::clone(&self.rest), self.kept);
+            let rest = Arc::clone(&self.rest);
             let thread = std::thread::Builder::new().name("passwords".to_owned());
-            if let Err(error) = thread.spawn(move || take(&rest, kept)) {
+            if let Err(error) = thread.spawn(move || take(&rest)) {
                 self.threads.fetch_sub(1, Ordering::Relaxed);
                 tracing::warn!(%error, "there is no thread to hash passwords on");
             }
@@ -178,26 +161,17 @@ impl Crew {
     }
 }
 
-/// Does what comes, until nobody can send more. What a hash takes is kept for the next one, as long as they come
-/// one after the other.
-fn take(rest: &Mutex<mpsc::Receiver<Work>>, kept: Duration) {
+/// Does what comes, until nobody can send more.
+fn take(rest: &Mutex<mpsc::Receiver<Work>>) {
     step_back();
     let mut memory = HashMemory::default();
     loop {
-        let next = if memory.is_held() {
-            let turn = rest.try_lock_for(kept);
-            turn.map_or(Err(RecvTimeoutError::Timeout), |rest| {
-                rest.recv_timeout(kept)
-            })
-        } else {
-            rest.lock().recv().map_err(RecvTimeoutError::from)
+        let next = rest.lock().recv();
+        let Ok(work) = next else {
+            return;
         };
-        match next {
-            // Whoever waits for it hears that it ended.
-            Ok(work) => drop(catch_unwind(AssertUnwindSafe(|| work(&mut memory)))),
-            Err(RecvTimeoutError::Timeout) => memory.release(),
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
+        // Whoever waits for it hears that it ended.
+        let _ = catch_unwind(AssertUnwindSafe(|| work(&mut memory)));
     }
 }
 
@@ -240,7 +214,7 @@ impl PasswordHasher for PasswordPool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Barrier, mpsc};
+    use std::sync::mpsc;
     use std::task::Poll;
 
     use futures_util::future::join_all;
@@ -249,13 +223,13 @@ mod tests {
     use super::*;
 
     fn pool(workers: usize, waiting: usize) -> Arc<PasswordPool> {
-        keeping(KEPT, workers, waiting)
-    }
-
-    fn keeping(kept: Duration, workers: usize, waiting: usize) -> Arc<PasswordPool> {
         let entropy = Arc::new(SeededEntropy::new(1));
-        let cost = HashCost::default();
-        Arc::new(PasswordPool::keeping(kept, cost, workers, waiting, entropy))
+        Arc::new(PasswordPool::new(
+            HashCost::default(),
+            workers,
+            waiting,
+            entropy,
+        ))
     }
 
     #[tokio::test]
@@ -339,43 +313,14 @@ mod tests {
 
     #[tokio::test]
     async fn the_memory_of_a_hash_is_kept_for_the_next_one() {
-        let pool = keeping(Duration::from_hours(1), 1, 0);
+        let pool = pool(1, 0);
         let password = Password::parse("correct horse").unwrap();
-        let held = |memory: &mut HashMemory| memory.is_held();
-        assert!(!pool.run(held).await.unwrap());
-        pool.hash(password).await.unwrap();
-        assert!(pool.run(held).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn the_memory_of_a_hash_goes_back_to_the_system_once_no_more_come() {
-        let pool = keeping(Duration::from_millis(1), 2, 0);
-        let password = Password::parse("correct horse").unwrap();
-        // Each thread does one of two pieces of work that wait for each other.
-        let hold = || {
-            let both = Arc::new(Barrier::new(2));
-            let held = || {
-                let both = Arc::clone(&both);
-                pool.run(move |memory| {
-                    both.wait();
-                    memory.is_held()
-                })
-            };
-            join_all([held(), held()])
-        };
+        let kib = |memory: &mut HashMemory| memory.kib();
+        assert_eq!(pool.run(kib).await.unwrap(), 0);
         for _ in 0..2 {
-            let hashes = [(); 2].map(|()| pool.hash(password.clone()));
-            for hash in join_all(hashes).await {
-                let known = pool.matches(password.clone(), hash.unwrap()).await;
-                assert!(known.unwrap());
-            }
-            let released = async {
-                while hold().await.into_iter().any(Result::unwrap) {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-            };
-            let soon = tokio::time::timeout(Duration::from_secs(30), released);
-            assert!(soon.await.is_ok(), "it is still held");
+            let hash = pool.hash(password.clone()).await.unwrap();
+            assert!(pool.matches(password.clone(), hash).await.unwrap());
+            assert_eq!(pool.run(kib).await.unwrap(), 19 * 1024);
         }
     }
 
