@@ -179,7 +179,7 @@ async fn open_with_fallback(
             degraded: watched.is_away(),
             ..local()
         }),
-        neighbour: Neighbour::none(),
+        neighbour: embedded.neighbour(&path),
         background: Background::Fallback(Box::new(StandIn {
             watches,
             primary,
@@ -307,11 +307,14 @@ fn open_memory(options: &OpenOptions) -> Result<Opened, OpenError> {
 }
 
 /// Opens accounts by themselves, where they are kept apart from verifications
-/// (`storage.accounts_url`).
+/// (`storage.accounts_url`). `beside` is what is served from the same file, if anything is.
 ///
 /// # Errors
 /// [`OpenError`], whose text says what to do.
-pub async fn open_accounts(url: &StorageUrl) -> Result<Arc<dyn AccountStore>, OpenError> {
+pub async fn open_accounts(
+    url: &StorageUrl,
+    beside: &Neighbour,
+) -> Result<Arc<dyn AccountStore>, OpenError> {
     admit_to_accounts(url).await?;
     let path = match url {
         StorageUrl::Memory => return Ok(Arc::new(MemoryAccounts::default())),
@@ -319,8 +322,8 @@ pub async fn open_accounts(url: &StorageUrl) -> Result<Arc<dyn AccountStore>, Op
         StorageUrl::Postgres(url) => return Ok(Arc::new(PostgresAccounts::open(url).await?)),
         StorageUrl::Redis(_) => return Ok(Arc::new(NoAccounts)),
     };
-    let own = path.clone();
-    let opened = spawn_blocking(move || SqliteAccounts::open(&own, &Neighbour::none())).await;
+    let (own, beside) = (path.clone(), beside.clone());
+    let opened = spawn_blocking(move || SqliteAccounts::open(&own, &beside)).await;
     let opened = opened.map_err(|error| OpenError::Io {
         file: path,
         source: error.into(),
@@ -333,11 +336,14 @@ pub async fn open_accounts(url: &StorageUrl) -> Result<Arc<dyn AccountStore>, Op
 ///
 /// # Errors
 /// [`OpenError`], where waiting does not help.
-pub async fn open_accounts_late(url: &StorageUrl) -> Result<Arc<dyn AccountStore>, OpenError> {
-    let to = url.clone();
+pub async fn open_accounts_late(
+    url: &StorageUrl,
+    beside: &Neighbour,
+) -> Result<Arc<dyn AccountStore>, OpenError> {
+    let (to, beside) = (url.clone(), beside.clone());
     let reached = reach(move || {
-        let to = to.clone();
-        async move { open_accounts(&to).await.map(Alone) }
+        let (to, beside) = (to.clone(), beside.clone());
+        async move { open_accounts(&to, &beside).await.map(Alone) }
     });
     let reached = reached.await?;
     if let Some((why, watch)) = reached.missed {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use watchword_core::account::{AccountParts, AccountStore, Accounts, Renewed};
 use watchword_core::{Entropy, Store, Verifier};
 use watchword_http::PasswordPool;
+use watchword_stores::Neighbour;
 
 use crate::config::AccountSettings;
 use crate::failure::Failure;
@@ -15,6 +16,8 @@ use crate::telemetry::Metrics;
 pub(crate) struct Surroundings {
     /// Where accounts are, unless they have a place of their own.
     pub(crate) accounts: Arc<dyn AccountStore>,
+    /// What else is served, perhaps from the same file.
+    pub(crate) beside: Neighbour,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -39,9 +42,9 @@ pub(crate) async fn assemble(
     let apart = match &settings.url {
         Some(url) => {
             let opened = if may_be_away {
-                watchword_stores::open_accounts_late(url).await
+                watchword_stores::open_accounts_late(url, &around.beside).await
             } else {
-                watchword_stores::open_accounts(url).await
+                watchword_stores::open_accounts(url, &around.beside).await
             };
             Some(opened.map_err(|error| Failure::from_error(&error))?)
         }

@@ -165,6 +165,7 @@ async fn assemble(
     }));
     let around = Surroundings {
         accounts: Arc::clone(&store.accounts),
+        beside: store.neighbour.clone(),
         store: steps,
         verifier: Arc::clone(&verifier),
         entropy: entropy_of,

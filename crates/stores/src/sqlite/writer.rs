@@ -64,11 +64,13 @@ fn write(shared: &Shared, connection: &Connection, round: Round) -> Option<Vec<u
     let numbered = group.as_ref().map(|group| (seq, group));
     let mut outside = None;
     let mut written = group.is_none();
+    let mut busy = false;
     match chore {
         Some(Chore::Inside(mut job)) => {
             let outcome = together(connection, numbered, &mut *job);
             // Whatever was wrong with the chore, the group does not suffer for it.
             written |= outcome.is_ok();
+            busy = outcome.as_ref().is_err_and(is_busy);
             if let (true, Some((seq, group))) = (outcome.is_ok(), numbered) {
                 shared.wrote(group, seq);
             }
@@ -78,7 +80,13 @@ fn write(shared: &Shared, connection: &Connection, round: Round) -> Option<Vec<u
         None => {}
     }
     if let (false, Some((seq, group))) = (written, numbered) {
-        if let Err(error) = insert(connection, seq, group, INSERT) {
+        // Who holds the file has been waited for; the steps of the group are told before it is tried again.
+        let inserted = if busy {
+            Err(busy_again())
+        } else {
+            alone(connection, seq, group, INSERT)
+        };
+        if let Err(error) = inserted {
             outside = None;
             if !persist(shared, connection, seq, group, error) {
                 return None;
@@ -116,13 +124,32 @@ fn persist(
             return false;
         }
         thread::sleep(RETRY);
-        match insert(connection, seq, group, INSERT_AGAIN) {
+        match alone(connection, seq, group, INSERT_AGAIN) {
             Ok(()) => break,
             Err(again) => error = again,
         }
     }
     tracing::info!("the journal can be written again");
     true
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+}
+
+/// What a second wait would have said.
+fn busy_again() -> rusqlite::Error {
+    let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+    rusqlite::Error::SqliteFailure(busy, None)
+}
+
+/// Writes a group in a transaction of its own.
+fn alone(connection: &Connection, seq: u64, group: &Group, sql: &str) -> rusqlite::Result<()> {
+    if !connection.is_autocommit() {
+        // Of one before, which could not be taken back then. Inside it, nothing would be durable.
+        connection.execute_batch("ROLLBACK")?;
+    }
+    insert(connection, seq, group, sql)
 }
 
 fn insert(connection: &Connection, seq: u64, group: &Group, sql: &str) -> rusqlite::Result<()> {

@@ -16,8 +16,8 @@ use watchword_core::{
     VerificationId,
 };
 use watchword_stores::{
-    Move, MoveAccounts, MoveError, Moved, OpenError, OpenOptions, Opened, StorageUrl, copy, open,
-    open_accounts, open_api_keys,
+    Move, MoveAccounts, MoveError, Moved, Neighbour, OpenError, OpenOptions, Opened, StorageUrl,
+    copy, open, open_accounts, open_api_keys,
 };
 
 use crate::ALONE;
@@ -390,8 +390,8 @@ async fn accounts_that_somebody_made_at_the_target_are_not_overwritten() {
     let (from, to) = (file(&folder, "a.db"), file(&folder, "b.db"));
     fill(&from).await;
     copied(&from, &to).await;
-    let accounts = open_accounts(&to).await.unwrap();
-    accounts.create(account(99)).await.unwrap();
+    let accounts = open_accounts(&to, &Neighbour::elsewhere(&to)).await;
+    accounts.unwrap().create(account(99)).await.unwrap();
     let refused = copy(&wanted(&from, &to), &|_| {}).await.unwrap_err();
     let text = refused.to_string();
     assert!(text.contains("30 accounts"), "{text}");

@@ -101,11 +101,27 @@ async fn a_change_and_the_group_beside_it_are_one_transaction() {
     assert_eq!(numbers(&fixture), [1]);
 }
 
+/// Has the journal do it in the transaction of a group.
+async fn beside_a_start(
+    fixture: &Fixture,
+    number: u64,
+    change: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
+) -> Result<(), StoreError> {
+    let journal = fixture.embedded.store.journal().clone();
+    let held = fixture.hold_writer();
+    let mut change = Box::pin(journal.change(change));
+    let mut start = Box::pin(fixture.start(number));
+    assert!(poll!(&mut change).is_pending());
+    assert!(poll!(&mut start).is_pending());
+    drop(held);
+    start.await.unwrap();
+    change.await
+}
+
 #[tokio::test]
 async fn a_change_that_fails_or_panics_is_taken_back_and_hinders_nobody() {
     let fixture = with_numbers();
-    let journal = fixture.embedded.store.journal().clone();
-    journal.change(put(1)).await.unwrap();
+    beside_a_start(&fixture, 1, put(1)).await.unwrap();
     let twice = |connection: &Connection| {
         put(2)(connection)?;
         put(1)(connection)
@@ -114,21 +130,36 @@ async fn a_change_that_fails_or_panics_is_taken_back_and_hinders_nobody() {
         put(3)(connection)?;
         panic!("on purpose");
     };
-    let held = fixture.hold_writer();
-    let mut twice = Box::pin(journal.change(twice));
-    let mut panics = Box::pin(journal.change(panics));
-    let mut start = Box::pin(fixture.start(1));
-    assert!(poll!(&mut twice).is_pending());
-    assert!(poll!(&mut panics).is_pending());
-    assert!(poll!(&mut start).is_pending());
-    drop(held);
-    assert!(matches!(twice.await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(panics.await, Err(StoreError::Unavailable(_))));
-    start.await.unwrap();
-    journal.change(put(4)).await.unwrap();
-    assert_eq!(numbers(&fixture), [1, 4]);
+    let orphan = |connection: &Connection| {
+        let insert = "INSERT INTO account_identifier VALUES ('email', '00000009', x'01', x'02')";
+        put(4)(connection)?;
+        connection.execute(insert, []).map(drop)
+    };
+    for refused in [
+        beside_a_start(&fixture, 2, twice).await,
+        beside_a_start(&fixture, 3, panics).await,
+        beside_a_start(&fixture, 4, orphan).await,
+    ] {
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+    }
+    beside_a_start(&fixture, 5, put(5)).await.unwrap();
+    assert_eq!(numbers(&fixture), [1, 5]);
     let (_folder, path, clock) = fixture.abandon();
-    assert_eq!(open(&path, &clock).unwrap().store.len(), 1);
+    assert_eq!(open(&path, &clock).unwrap().store.len(), 5);
+}
+
+/// Which SQLite does where it fails to, as when it has no memory.
+#[tokio::test]
+async fn a_transaction_that_was_left_open_swallows_no_group() {
+    let fixture = with_numbers();
+    let left = fixture
+        .shared()
+        .outside(|writer| writer.execute_batch("BEGIN; INSERT INTO number VALUES (1)"));
+    assert!(left.is_ok());
+    fixture.start(1).await.unwrap();
+    assert!(numbers(&fixture).is_empty());
+    let after_power_loss = fixture.crash();
+    assert_eq!(after_power_loss.embedded.store.len(), 1);
 }
 
 #[tokio::test]
