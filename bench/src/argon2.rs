@@ -12,6 +12,7 @@ use crate::round::Figures;
 use crate::scenario::Scenario;
 use crate::server::{Product, Server};
 use crate::stores::{Chosen, Stores};
+use crate::watch::Watch;
 
 /// Checks codes at a steady rate, without and with many registrations at once. The bare server takes part, which
 /// hashes nothing: what so many requests at once do to the machine and the load, whoever answers.
@@ -33,6 +34,10 @@ pub(crate) struct Argon2 {
     /// Rounds, in which each server has its turn; medians are shown.
     #[arg(long, default_value_t = 6)]
     rounds: usize,
+    /// Also shows latencies without the moments in which a processor was away, as one thread of the highest
+    /// priority on each sees. Needs root, or CAP_SYS_NICE, and util-linux.
+    #[arg(long)]
+    watch_host: bool,
 }
 
 /// How far the numbers of two rounds are apart, and where those begin of who warms the servers and of who registers:
@@ -47,6 +52,7 @@ impl Argon2 {
             "{} checks a second, {} registrations at once",
             self.rate, self.registrations
         ));
+        let watch = self.watch_host.then(Watch::start).transpose()?;
         let mut stores = Stores::default();
         let crew = Crew::new(common.threads)?;
         // So that no check waits in the load behind those who register.
@@ -64,7 +70,8 @@ impl Argon2 {
         for round in 0..self.rounds as u64 {
             for (name, server) in &servers {
                 report.begin_round();
-                let figures = self.measure(server, &crew, &crowd, round).await?;
+                let figures = self.measure(server, &crew, &crowd, round, watch.as_ref());
+                let figures = figures.await?;
                 report.push("argon2", 64, name, figures);
             }
         }
@@ -84,10 +91,14 @@ impl Argon2 {
         crew: &Crew,
         crowd: &Crew,
         round: u64,
+        watch: Option<&Watch>,
     ) -> Result<Figures, Failure> {
         let (rate, span) = (self.rate, self.span());
         let address = server.address(false)?;
         let mut checks = Load::connect(crew, address, 64, round * A_ROUND).await?;
+        if watch.is_some() {
+            checks.remember_each();
+        }
         checks.stock_up_for(Scenario::Right, rate, span).await?;
         let calm = checks.offer(Scenario::Right, rate, span).await?;
 
@@ -122,6 +133,20 @@ impl Argon2 {
             "check_p99_with_to_without",
             with.millis_at(0.99) / without.millis_at(0.99),
         );
+        if let (Some(watch), Some(calm), Some(stressed)) =
+            (watch, &calm.tally.each, &stressed.tally.each)
+        {
+            let ((without, before), (with, share)) =
+                (watch.undisturbed(calm), watch.undisturbed(stressed));
+            put("watched_share_without", before);
+            put("watched_share_with", share);
+            put("watched_check_p99_ms_without", without.millis_at(0.99));
+            put("watched_check_p99_ms_with", with.millis_at(0.99));
+            put(
+                "watched_check_p99_with_to_without",
+                with.millis_at(0.99) / without.millis_at(0.99),
+            );
+        }
         put(
             "registrations_taken",
             registered.tally.requests.count() as f64,

@@ -200,6 +200,11 @@ impl Load {
         })
     }
 
+    /// Remembers the requests of each phase one by one from now on.
+    pub(crate) fn remember_each(&self) {
+        self.tallies.iter().for_each(SharedTally::remember_each);
+    }
+
     /// Turns that were begun so far, by a load that was connected with 0.
     pub(crate) fn turns_begun(&self) -> u64 {
         self.next.load(Ordering::Relaxed)

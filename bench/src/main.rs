@@ -25,6 +25,7 @@ mod scenario;
 mod server;
 mod stores;
 mod tally;
+mod watch;
 mod wire;
 
 use clap::{Parser, Subcommand};
@@ -62,6 +63,9 @@ enum Command {
     Calls(calls::Calls),
     /// Instructions and allocations of a turn: the same on a busy machine.
     Count(count::Count),
+    /// Says when its processor was away: run by `--watch-host`.
+    #[command(hide = true)]
+    Lookout,
     /// Only run the bare server, at this address, until killed.
     Bare {
         /// Where to listen.
@@ -75,6 +79,9 @@ fn main() -> Result<(), Failure> {
     if let Some(Command::Bare { bind }) = &arguments.command {
         let runtime = Builder::new_multi_thread().enable_all().build()?;
         return runtime.block_on(bare::serve(bind));
+    }
+    if matches!(arguments.command, Some(Command::Lookout)) {
+        return watch::look_out();
     }
     let common = &arguments.common;
     // Before anything is measured in vain.
@@ -119,7 +126,9 @@ async fn measure(arguments: &Arguments, report: &mut Report) -> Result<(), Failu
         common.check()?;
     }
     match &arguments.command {
-        None | Some(Command::Bare { .. }) => arguments.loads.run(common, report).await,
+        None | Some(Command::Bare { .. } | Command::Lookout) => {
+            arguments.loads.run(common, report).await
+        }
         Some(Command::Count(count)) => count.run(common).await,
         Some(Command::Idle(idle)) => idle.run(common, report).await,
         Some(Command::Growth(growth)) => growth.run(common, report).await,

@@ -26,6 +26,15 @@ pub(crate) struct Tally {
     pub(crate) unread: u64,
     /// Turns that were due and never begun; `turns` holds how long they waited.
     pub(crate) unserved: u64,
+    /// Each of `requests`, where they are asked for one by one.
+    pub(crate) each: Option<Vec<Seen>>,
+}
+
+/// A request of an open loop.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) due: Instant,
+    pub(crate) took: Duration,
 }
 
 impl Tally {
@@ -34,7 +43,11 @@ impl Tally {
     }
 
     pub(crate) fn request(&mut self, since: Instant) {
-        self.requests.record(since.elapsed());
+        let took = since.elapsed();
+        self.requests.record(took);
+        if let Some(each) = &mut self.each {
+            each.push(Seen { due: since, took });
+        }
     }
 
     /// An answer with another status than expected.
@@ -78,6 +91,9 @@ impl Tally {
         self.astray += other.astray;
         self.unread += other.unread;
         self.unserved += other.unserved;
+        if let Some(each) = &other.each {
+            self.each.get_or_insert_default().extend(each);
+        }
         if self.example.is_none() {
             self.example.clone_from(&other.example);
         }
@@ -110,7 +126,17 @@ impl SharedTally {
 
     /// What was seen so far; a new one begins.
     pub(crate) fn take(&self) -> Tally {
-        std::mem::take(&mut *self.open())
+        let mut tally = self.open();
+        let next = Tally {
+            each: tally.each.is_some().then(Vec::new),
+            ..Tally::default()
+        };
+        std::mem::replace(&mut *tally, next)
+    }
+
+    /// Remembers requests one by one from now on.
+    pub(crate) fn remember_each(&self) {
+        self.open().each.get_or_insert_default();
     }
 }
 
