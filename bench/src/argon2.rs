@@ -12,7 +12,7 @@ use crate::round::Figures;
 use crate::scenario::Scenario;
 use crate::server::{Product, Server};
 use crate::stores::{Chosen, Stores};
-use crate::watch::Watch;
+use crate::watch::{Watch, Watching};
 
 /// Checks codes at a steady rate, without and with many registrations at once. The bare server takes part, which
 /// hashes nothing: what so many requests at once do to the machine and the load, whoever answers.
@@ -34,10 +34,8 @@ pub(crate) struct Argon2 {
     /// Rounds, in which each server has its turn; medians are shown.
     #[arg(long, default_value_t = 6)]
     rounds: usize,
-    /// Also shows latencies without the moments in which a processor was away, as one thread of the highest
-    /// priority on each sees. Needs root, or CAP_SYS_NICE, and util-linux.
-    #[arg(long)]
-    watch_host: bool,
+    #[command(flatten)]
+    watching: Watching,
 }
 
 /// How far the numbers of two rounds are apart, and where those begin of who warms the servers and of who registers:
@@ -52,7 +50,7 @@ impl Argon2 {
             "{} checks a second, {} registrations at once",
             self.rate, self.registrations
         ));
-        let watch = self.watch_host.then(Watch::start).transpose()?;
+        let watch = self.watching.start()?;
         let mut stores = Stores::default();
         let crew = Crew::new(common.threads)?;
         // So that no check waits in the load behind those who register.

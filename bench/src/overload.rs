@@ -14,6 +14,7 @@ use crate::round::Figures;
 use crate::scenario::Scenario;
 use crate::server::{Product, Server};
 use crate::stores::{Chosen, Stores};
+use crate::watch::{Watch, Watching};
 
 /// Finds the peak of starts, then offers a multiple of it, in an open loop. Checks go on at a tenth of the peak
 /// beside both, as a check costs more than a start: so what gets done is compared with the same mix.
@@ -33,6 +34,8 @@ pub(crate) struct Overload {
     /// Rounds; medians are shown.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
+    #[command(flatten)]
+    watching: Watching,
 }
 
 /// Connections that carry the checks.
@@ -46,6 +49,7 @@ impl Overload {
             "{} times the peak of starts over {} connections, {} s",
             self.times, self.connections, self.seconds
         ));
+        let watch = self.watching.start()?;
         let mut stores = Stores::default();
         let crew = Crew::new(common.threads)?;
         for _ in 0..self.rounds {
@@ -53,7 +57,7 @@ impl Overload {
             for kind in &self.chosen.store {
                 let product = Product::usual(&common.binary);
                 let server = Server::product(&product, stores.fresh(*kind)?).await?;
-                let mut figures = self.measure(&server, &crew).await?;
+                let mut figures = self.measure(&server, &crew, watch.as_ref()).await?;
                 figures.insert("s_bare_with_so_many_connections".to_owned(), kept);
                 report.push("overload", self.connections, &kind.name(), figures);
                 server.kill().await?;
@@ -79,7 +83,12 @@ impl Overload {
         Ok(rates[1] / rates[0])
     }
 
-    async fn measure(&self, server: &Server, crew: &Crew) -> Result<Figures, Failure> {
+    async fn measure(
+        &self,
+        server: &Server,
+        crew: &Crew,
+        watch: Option<&Watch>,
+    ) -> Result<Figures, Failure> {
         let span = Duration::from_secs_f64(self.seconds);
         let address = server.address(false)?;
         let mut usual = Load::connect(crew, address, 64, 0).await?;
@@ -94,12 +103,16 @@ impl Overload {
             .stock_up_for(Scenario::Right, check_rate, span)
             .await?;
         let calm = checks.overwhelm(Scenario::Right, check_rate, span).await?;
+        if watch.is_some() {
+            checks.remember_each();
+        }
         let mut beside = Beside {
             server,
             crew,
             checks,
             check_rate,
             span,
+            is_watched: watch.is_some(),
         };
         let most = beside.mix(64, 2 * APART, None).await?;
         let offered = peak * self.times;
@@ -124,6 +137,17 @@ impl Overload {
         );
         put("d_most_done_per_second", most.per_second());
         put("d_most_done_per_second_afterwards", afterwards.per_second());
+        if let Some(watch) = watch {
+            let rate = |mix: &Mix| {
+                let each = mix.starts.tally.each.iter().chain(&mix.checks.tally.each);
+                watch.rate(each.flatten(), span)
+            };
+            let ((good, share), (before, _), (after, _)) =
+                (rate(&overload), rate(&most), rate(&afterwards));
+            put("watched_goodput_of_most_done", good / before);
+            put("watched_goodput_of_most_done_afterwards", good / after);
+            put("watched_share", share);
+        }
         for (when, mix) in [
             ("", &overload),
             ("_at_most", &most),
@@ -171,6 +195,7 @@ struct Beside<'a> {
     checks: Load,
     check_rate: f64,
     span: Duration,
+    is_watched: bool,
 }
 
 impl Beside<'_> {
@@ -190,6 +215,9 @@ impl Beside<'_> {
         // Only now: a server does not wait for long for somebody to say something.
         let address = server.address(false)?;
         let mut starts = Load::connect(self.crew, address, connections, from).await?;
+        if self.is_watched {
+            starts.remember_each();
+        }
         let starts = async {
             match offered {
                 Some(rate) => starts.overwhelm(Scenario::Start, rate, span).await,
@@ -201,7 +229,7 @@ impl Beside<'_> {
             (process::cpu_micros(&server.pids()), load)
         };
         let before = cpu();
-        let watch = Watch::start(server.pids());
+        let memory = Memory::start(server.pids());
         let checks = self
             .checks
             .overwhelm(Scenario::Right, self.check_rate, span);
@@ -212,7 +240,7 @@ impl Beside<'_> {
             checks: checks?,
             server_cpu: after.0 - before.0,
             load_cpu: after.1 - before.1,
-            resident: (resident_before, watch.most()),
+            resident: (resident_before, memory.most()),
         })
     }
 }
@@ -248,9 +276,9 @@ fn share(phase: &Phase) -> f64 {
 }
 
 /// Looks at memory ten times a second.
-struct Watch(std::sync::mpsc::Sender<()>, std::thread::JoinHandle<u64>);
+struct Memory(std::sync::mpsc::Sender<()>, std::thread::JoinHandle<u64>);
 
-impl Watch {
+impl Memory {
     fn start(pids: Vec<u32>) -> Self {
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let watch = std::thread::spawn(move || {

@@ -20,8 +20,30 @@ const LATE: Duration = Duration::from_micros(300);
 /// What was delayed is worked off so long afterwards.
 const AFTER: Duration = Duration::from_millis(10);
 
+/// What is answered is counted in such spans.
+const BIN: Duration = Duration::from_millis(5);
+
 /// A span of the clock, in nanoseconds.
 type Span = (u128, u128);
+
+/// Whether to watch.
+#[derive(clap::Args)]
+pub(crate) struct Watching {
+    /// Also shows figures without the moments in which a processor was away, as one process of the highest
+    /// priority on each sees. Needs root, or CAP_SYS_NICE, and util-linux.
+    #[arg(long)]
+    watch_host: bool,
+}
+
+impl Watching {
+    /// Begins to, if so.
+    ///
+    /// # Errors
+    /// As for [`Watch::start`].
+    pub(crate) fn start(&self) -> Result<Option<Watch>, Failure> {
+        self.watch_host.then(Watch::start).transpose()
+    }
+}
 
 /// A process for each processor, of the highest priority of real time.
 pub(crate) struct Watch {
@@ -73,20 +95,77 @@ impl Watch {
 
     /// The latencies of requests while all processors were there, and what share of all they are.
     pub(crate) fn undisturbed(&self, each: &[Seen]) -> (Latencies, f64) {
-        // Whatever was late by now is told by now.
-        thread::sleep(AFTER);
-        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        let late = Late::of(&late);
-        let (clock, now) = (clock(), Instant::now());
+        let (late, clock) = (self.late(), Moments::now());
         let mut left = Latencies::default();
         for Seen { due, took } in each {
-            let due = clock.saturating_sub((now - *due).as_nanos());
+            let due = clock.of(*due);
             if !late.touches(due.saturating_sub(AFTER.as_nanos()), due + took.as_nanos()) {
                 left.record(*took);
             }
         }
         let share = left.count() as f64 / each.len().max(1) as f64;
         (left, share)
+    }
+
+    /// How many of these were answered a second while all processors were there, and for what share of the time
+    /// that was: for servers and loads that are never idle, as what was delayed is made up for then.
+    pub(crate) fn rate<'a>(
+        &self,
+        each: impl Iterator<Item = &'a Seen> + Clone,
+        span: Duration,
+    ) -> (f64, f64) {
+        let (late, clock) = (self.late(), Moments::now());
+        let Some(begin) = each.clone().map(|seen| seen.due).min() else {
+            return (0.0, 0.0);
+        };
+        let begin = clock.of(begin);
+        let bins = span.as_nanos() / BIN.as_nanos();
+        let is_whole = |bin: u128| {
+            let from = begin + bin * BIN.as_nanos();
+            !late.touches(from.saturating_sub(AFTER.as_nanos()), from + BIN.as_nanos())
+        };
+        let whole: Vec<bool> = (0..bins).map(is_whole).collect();
+        let answered = each.filter(|Seen { due, took }| {
+            let at = clock.of(*due) + took.as_nanos();
+            let bin = usize::try_from((at.max(begin) - begin) / BIN.as_nanos());
+            bin.is_ok_and(|bin| whole.get(bin) == Some(&true))
+        });
+        let answered = answered.count() as f64;
+        let seconds = whole.iter().filter(|whole| **whole).count() as f64 * BIN.as_secs_f64();
+        let share = seconds / span.as_secs_f64();
+        (
+            if seconds > 0.0 {
+                answered / seconds
+            } else {
+                0.0
+            },
+            share,
+        )
+    }
+
+    fn late(&self) -> Late {
+        // Whatever was late by now is told by now.
+        thread::sleep(AFTER);
+        Late::of(&self.late.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a moment of this process is on the clock.
+struct Moments {
+    clock: u128,
+    now: Instant,
+}
+
+impl Moments {
+    fn now() -> Self {
+        Self {
+            clock: clock(),
+            now: Instant::now(),
+        }
+    }
+
+    fn of(&self, moment: Instant) -> u128 {
+        self.clock.saturating_sub((self.now - moment).as_nanos())
     }
 }
 
@@ -202,5 +281,26 @@ mod tests {
         assert_eq!(left.count(), 2);
         assert!((left.slowest_millis() - 50.0).abs() < 0.1);
         assert!((share - 0.4).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_rate_is_that_of_the_moments_when_nobody_was_late() {
+        let (now, clock) = (Instant::now(), clock());
+        let late = (clock - 700_000_000, clock - 600_000_000);
+        let watch = Watch {
+            lookouts: Vec::new(),
+            late: Arc::new(Mutex::new(vec![late])),
+        };
+        // One a millisecond for a second, and none in the late tenth of it.
+        let each: Vec<_> = (1..=1000)
+            .filter(|millis| !(600..700).contains(millis))
+            .map(|millis| Seen {
+                due: now.checked_sub(Duration::from_millis(millis)).unwrap(),
+                took: Duration::from_micros(100),
+            })
+            .collect();
+        let (rate, share) = watch.rate(each.iter(), Duration::from_secs(1));
+        assert!((rate - 1000.0).abs() < 15.0, "{rate}");
+        assert!((share - 0.885).abs() < 0.02, "{share}");
     }
 }
