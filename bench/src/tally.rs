@@ -30,7 +30,7 @@ pub(crate) struct Tally {
     pub(crate) each: Option<Vec<Seen>>,
 }
 
-/// A request of an open loop.
+/// A request, from when it was due, or sent where it was never due.
 #[derive(Clone, Copy)]
 pub(crate) struct Seen {
     pub(crate) due: Instant,

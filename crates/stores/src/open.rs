@@ -78,7 +78,8 @@ pub struct Opened {
     pub clock: Arc<dyn Clock>,
     /// Figures for metrics.
     pub stats: StatsReader,
-    /// What an audit log in the same file has to know; it is to be done with writing before [`Opened::close`].
+    /// What accounts and an audit log in the same file have to know, if they are opened by themselves; they are to be
+    /// done with writing before [`Opened::close`].
     pub neighbour: Neighbour,
     background: Background,
 }
