@@ -205,7 +205,7 @@ impl Load {
         self.tallies.iter().for_each(SharedTally::remember_each);
     }
 
-    /// Turns that were begun so far, by a load that was connected with 0.
+    /// Turns that were begun so far, counted from the first number: that of the next one.
     pub(crate) fn turns_begun(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }

@@ -15,6 +15,7 @@ mod growth;
 mod idle;
 mod load;
 mod matrix;
+mod mix;
 mod overload;
 mod process;
 mod profile;
