@@ -15,6 +15,7 @@ use crate::scenario::Scenario;
 use crate::server::{Product, Server};
 use crate::stores::{Chosen, StoreKind, Stores};
 use crate::tally::Tally;
+use crate::watch::{Watch, Watching};
 
 /// So often both sides have their turn when many live ones are held against few.
 const TURNS: usize = 9;
@@ -36,11 +37,22 @@ pub(crate) struct Growth {
     /// The part of the throughput that is offered when latencies are measured.
     #[arg(long, default_value_t = 0.7)]
     load: f64,
+    #[command(flatten)]
+    watching: Watching,
+}
+
+/// Who is measured, and how another one like it is made.
+struct Measured<'a> {
+    crew: &'a Crew,
+    product: &'a Product<'a>,
+    kind: StoreKind,
+    watch: Option<&'a Watch>,
 }
 
 impl Growth {
     pub(crate) async fn run(&self, common: &Common, report: &mut Report) -> Result<(), Failure> {
         report.begin(format!("the flow, {} s a phase", self.seconds));
+        let watch = self.watching.start()?;
         let mut stores = Stores::default();
         let crew = Crew::new(common.threads)?;
         for kind in &self.chosen.store {
@@ -49,6 +61,12 @@ impl Growth {
                 // They are to live until the end, and those of the flow come on top.
                 settings: "max_live = 12000000\n[policy]\nttl = \"1h\"\n",
                 expose_codes: false,
+            };
+            let measured = Measured {
+                crew: &crew,
+                product: &product,
+                kind: *kind,
+                watch: watch.as_ref(),
             };
             let server = Server::product(&product, stores.fresh(*kind)?).await?;
             let empty = held(&server);
@@ -74,7 +92,7 @@ impl Growth {
                     put(&format!("{what}_bytes_each"), grown as f64 / rows as f64);
                 }
                 if self.live.first().is_some_and(|first| first < live) {
-                    let against = self.against_few(&mut load, &crew, &product, &mut stores, *kind);
+                    let against = self.against_few(&mut load, &measured, &mut stores);
                     figures.extend(against.await?);
                 }
                 report.push(&format!("growth {live}"), self.connections, &name, figures);
@@ -101,14 +119,12 @@ impl Growth {
     async fn against_few(
         &self,
         many: &mut Load,
-        crew: &Crew,
-        product: &Product<'_>,
+        measured: &Measured<'_>,
         stores: &mut Stores,
-        kind: StoreKind,
     ) -> Result<Figures, Failure> {
-        let server = Server::product(product, stores.fresh(kind)?).await?;
+        let server = Server::product(measured.product, stores.fresh(measured.kind)?).await?;
         let address = server.address(false)?;
-        let mut few = Load::connect(crew, address, self.connections, 0).await?;
+        let mut few = Load::connect(measured.crew, address, self.connections, 0).await?;
         let live = self.live.first().copied().unwrap_or_default();
         few.repeat(Scenario::Start, live).await?;
         let span = Duration::from_secs_f64(self.seconds / 4.0);
@@ -119,11 +135,17 @@ impl Growth {
         let full = full.await?;
         // The same for both: that of the slower one.
         let rate = self.load * middle(&full, |[many, few]| many.min(*few));
+        if measured.watch.is_some() {
+            many.remember_each();
+            few.remember_each();
+        }
         let part = in_turns(many, &mut few, async |load| {
             let open = load.offer(Scenario::Flow, rate, span).await?;
             Ok(open.tally)
         });
         let part = part.await?;
+        // The next step may fill in millions.
+        many.forget_each();
         server.kill().await?;
         let ratios = sorted(&full, |[many, few]| many / few);
         let mut together = [Tally::default(), Tally::default()];
@@ -133,7 +155,7 @@ impl Growth {
             }
         }
         let late = |tally: &Tally| tally.requests.millis_at(0.99);
-        Ok(Figures::from(
+        let mut figures = Figures::from(
             [
                 ("flow_of_few_lowest", ratios[0]),
                 ("flow_of_few", ratios[TURNS / 2]),
@@ -150,7 +172,19 @@ impl Growth {
                 ("together_request_p99_ms_of_few", late(&together[1])),
             ]
             .map(|(name, value)| (name.to_owned(), value)),
-        ))
+        );
+        if let Some(watch) = measured.watch {
+            for (who, tally) in ["many", "few"].into_iter().zip(&together) {
+                let each = tally.each.as_deref().unwrap_or_default();
+                let (left, share) = watch.undisturbed(each);
+                figures.insert(
+                    format!("watched_request_p99_ms_of_{who}"),
+                    left.millis_at(0.99),
+                );
+                figures.insert(format!("watched_share_of_{who}"), share);
+            }
+        }
+        Ok(figures)
     }
 
     async fn measure(&self, load: &mut Load, server: &Server) -> Result<Figures, Failure> {

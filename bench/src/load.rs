@@ -205,6 +205,11 @@ impl Load {
         self.tallies.iter().for_each(SharedTally::remember_each);
     }
 
+    /// Remembers none from now on.
+    pub(crate) fn forget_each(&self) {
+        self.tallies.iter().for_each(SharedTally::forget_each);
+    }
+
     /// Turns that were begun so far, counted from the first number: that of the next one.
     pub(crate) fn turns_begun(&self) -> u64 {
         self.next.load(Ordering::Relaxed)

@@ -138,6 +138,11 @@ impl SharedTally {
     pub(crate) fn remember_each(&self) {
         self.open().each.get_or_insert_default();
     }
+
+    /// Remembers none from now on.
+    pub(crate) fn forget_each(&self) {
+        self.open().each = None;
+    }
 }
 
 fn excerpt(body: &[u8]) -> String {
