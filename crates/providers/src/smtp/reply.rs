@@ -99,15 +99,22 @@ fn transient(stage: Stage, code: u16, about: Option<(u16, u16)>, text: &str) -> 
 
 fn permanent(stage: Stage, code: u16, about: Option<(u16, u16)>) -> Outcome {
     let misconfigured = Outcome::new(Class::Misconfigured);
-    let invalid = Outcome::new(Class::InvalidRecipient);
     let rejected = Outcome::new(Class::Rejected);
-    let full = Outcome::new(Class::Unavailable).about_recipient();
     // Before there is a mail, only the operator can be meant.
     if stage < Stage::Sender {
         return misconfigured;
     }
+    // Nor can anybody else while the server knows the sender only.
+    let (invalid, full) = if stage == Stage::Sender {
+        (misconfigured.clone(), misconfigured.clone())
+    } else {
+        let full = Outcome::new(Class::Unavailable).about_recipient();
+        (Outcome::new(Class::InvalidRecipient), full)
+    };
     match (code, about) {
         (530 | 534 | 535 | 538, _) | (_, Some((7, 8 | 9 | 60) | (1, 7 | 8))) => misconfigured,
+        // How Gmail says that the account has sent all that it may in a day, to whomever.
+        (_, Some((4, 5))) => misconfigured,
         (_, Some((2, 2))) => full,
         (521 | 556, _) | (_, Some((1, _) | (2, 1) | (4, 4))) => invalid,
         (_, Some((6 | 7, _) | (3, 4))) => rejected,
@@ -115,7 +122,8 @@ fn permanent(stage: Stage, code: u16, about: Option<(u16, u16)>) -> Outcome {
         // operator's fault, anybody could close the channel with such an address.
         (501, _) if stage == Stage::Recipient => invalid,
         (500..=504 | 555, _) => misconfigured,
-        (550 | 553, None) if stage == Stage::Sender => misconfigured,
+        // The server itself, or the network: but for "no answer from the host", which many say of an address.
+        (550 | 551 | 553, Some((3, _) | (4, 0 | 2 | 3 | 6..))) => rejected,
         (550 | 551 | 553, _) => invalid,
         (552, _) if stage == Stage::Recipient => full,
         _ => rejected,
