@@ -31,6 +31,9 @@ pub fn classify(reply: &Reply) -> Outcome {
         200..=299 => return Outcome::accepted(None),
         // Redirects are not followed: a provider that moved has to be configured anew.
         300..=399 | 401 | 403 | 404 => Class::Misconfigured,
+        // A gateway had no answer in time from a server that it handed the request to (RFC 9110 section 15.6.5):
+        // the message may be on its way.
+        504 => Class::Unknown,
         408 | 500..=599 => match reply.retry_after {
             Some(_) => Class::Throttled {
                 retry_after: reply.retry_after,
@@ -66,7 +69,9 @@ mod tests {
             (422, "rejected"),
             (429, "throttled"),
             (500, "unavailable"),
+            (502, "unavailable"),
             (503, "unavailable"),
+            (504, "unknown"),
             (599, "unavailable"),
             (101, "unknown"),
             (600, "unknown"),
@@ -91,6 +96,12 @@ mod tests {
             };
             assert_eq!(*classify(&reply).class(), Class::Throttled { retry_after });
         }
+        let gateway = Reply {
+            status: 504,
+            retry_after,
+            body: None,
+        };
+        assert_eq!(*classify(&gateway).class(), Class::Unknown);
     }
 
     #[test]

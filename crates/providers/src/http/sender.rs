@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use reqwest::{Client, Response, Url};
-use rustls::ClientConfig;
 use rustls::crypto::ring;
+use rustls::{AlertDescription, ClientConfig};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::{Instant, timeout_at};
 use watchword_core::routing::{Class, Detail, Outcome};
@@ -161,7 +161,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
 /// What a fault of the client means. Its text is never shown: it holds the URL.
 fn fault(error: &reqwest::Error, begun: &Begun) -> Outcome {
     if let Some(fault) = tls_fault(error) {
-        return Outcome::new(Class::Misconfigured).with(Detail::Word(fault));
+        return of_tls(fault, begun.get());
     }
     if error.is_builder() {
         return Outcome::new(Class::Misconfigured).with(Detail::Word("request"));
@@ -175,13 +175,32 @@ fn fault(error: &reqwest::Error, begun: &Begun) -> Outcome {
     lost("connection_lost")
 }
 
-/// What is wrong with TLS, if that is what failed: it will not go away by itself.
+/// A fault of TLS will not go away by itself. But once the request was written, a connection that breaks has lost
+/// its answer, however it breaks; only that a certificate of ours is missing is also said as late as that (RFC 8446
+/// section 4.4.2.4).
+fn of_tls(fault: &'static str, begun: bool) -> Outcome {
+    if begun && fault == BROKEN {
+        return lost(fault);
+    }
+    Outcome::new(Class::Misconfigured).with(Detail::Word(fault))
+}
+
+/// TLS, but no certificate.
+const BROKEN: &str = "tls";
+
+/// What is wrong with TLS, if that is what failed.
 pub(crate) fn tls_fault(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         match error.downcast_ref::<rustls::Error>() {
             Some(rustls::Error::InvalidCertificate(_)) => return Some("certificate"),
-            Some(_) => return Some("tls"),
+            Some(rustls::Error::AlertReceived(
+                AlertDescription::CertificateRequired
+                | AlertDescription::NoCertificate
+                | AlertDescription::BadCertificate
+                | AlertDescription::AccessDenied,
+            )) => return Some("client_certificate"),
+            Some(_) => return Some(BROKEN),
             None => {}
         }
         // `source` of an I/O error skips what it wraps, which may be another one.
@@ -235,6 +254,33 @@ mod tests {
             ("file:///etc/passwd", false),
         ] {
             assert_eq!(Sender::admits(&Url::parse(url).unwrap()), admitted, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_connection_whose_tls_breaks_after_the_request_has_lost_the_answer() {
+        let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let alert = rustls::Error::AlertReceived;
+        for (error, before, after) in [
+            (
+                alert(AlertDescription::InternalError),
+                "misconfigured",
+                "unknown",
+            ),
+            (rustls::Error::DecryptError, "misconfigured", "unknown"),
+            (
+                alert(AlertDescription::CertificateRequired),
+                "misconfigured",
+                "misconfigured",
+            ),
+            (untrusted, "misconfigured", "misconfigured"),
+        ] {
+            // As it comes from the connection.
+            let error = io::Error::other(error);
+            let fault = tls_fault(&error).unwrap();
+            for (begun, class) in [(false, before), (true, after)] {
+                assert_eq!(of_tls(fault, begun).class().as_str(), class, "{error}");
+            }
         }
     }
 }

@@ -86,7 +86,7 @@ fn a_status_says_what_became_of_the_message() {
         (500, "unavailable"),
         (502, "unavailable"),
         (503, "unavailable"),
-        (504, "unavailable"),
+        (504, "unknown"),
     ] {
         let reply = Reply {
             status,
