@@ -69,7 +69,8 @@ impl<'de> Deserialize<'de> for Countries {
         }
         match Raw::deserialize(deserializer)? {
             Raw::Word(word) if word == "all" => Ok(Self::default()),
-            Raw::Word(word) => Self::read([word]),
+            // As an environment lists them.
+            Raw::Word(word) => Self::read(word.split(',').map(str::to_owned)),
             Raw::List(list) => Self::read(list),
         }
         .map_err(serde::de::Error::custom)

@@ -63,6 +63,12 @@ fn look(
         {
             report.add([storage::look("storage.accounts_url", url).await]);
         }
+        if let Some(url) = &config.audit.url
+            && *url != config.storage.url
+            && Some(url) != config.accounts.url.as_ref()
+        {
+            report.add([storage::look("audit.url", url).await]);
+        }
         if let Some(path) = &config.storage.fallback {
             let local = StorageUrl::Sqlite(path.clone());
             report.add([storage::look("storage.fallback_path", &local).await]);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use watchword_core::{Clock, Entropy};
 use watchword_http::serve::Listener;
+use watchword_stores::StorageUrl;
 
 use super::runtime;
 use crate::config::{Config, Fault, Given, Mode};
@@ -45,9 +46,22 @@ pub(super) fn faults(config: &Config, given: &Given) -> Result<Vec<Fault>, Failu
     let files = [
         ("storage.url", config.storage.url.path()),
         ("storage.fallback_path", config.storage.fallback.as_deref()),
+        (
+            "storage.accounts_url",
+            config.accounts.url.as_ref().and_then(StorageUrl::path),
+        ),
+        (
+            "audit.url",
+            config.audit.url.as_ref().and_then(StorageUrl::path),
+        ),
     ];
-    for (setting, path) in files {
-        let Some(path) = path else { continue };
+    for (place, (setting, path)) in files.iter().enumerate() {
+        // Who says nothing keeps them in the same file, which is named once.
+        let Some(path) =
+            path.filter(|path| !files[..place].iter().any(|(_, told)| *told == Some(path)))
+        else {
+            continue;
+        };
         let folder = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
@@ -58,7 +72,7 @@ pub(super) fn faults(config: &Config, given: &Given) -> Result<Vec<Fault>, Failu
                 "the folder {} does not exist; create it first",
                 folder.display()
             );
-            faults.push(Fault::at(setting, message));
+            faults.push(Fault::at(*setting, message));
         }
     }
     let faults = faults.into_iter().map(|fault| {

@@ -6,7 +6,7 @@ use serde::de::{
 };
 
 use super::fault::{Fault, unknown};
-use super::tree::{Table, Value, What, value_from_toml};
+use super::tree::{Table, Value, What, looks_like_toml};
 
 /// Reads `value`, which stands at `path`.
 ///
@@ -140,17 +140,22 @@ impl<'a> Reader<'a> {
         let What::Loose(text) = &self.value.what else {
             return None;
         };
-        let text = text.trim();
-        if text.starts_with(['[', '{']) {
-            return value_from_toml(text, &self.value.origin);
+        if looks_like_toml(text) {
+            return self.value.as_toml();
         }
-        let part = |part: &str| Value::loose(part.trim(), self.value.origin.clone());
-        let parts = text.split(',').filter(|part| !part.trim().is_empty());
-        Some(Value {
-            what: What::List(parts.map(part).collect()),
-            origin: self.value.origin.clone(),
-        })
+        Some(self.value.split(text))
     }
+}
+
+macro_rules! texts {
+    ($($method:ident)+) => { $(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+            match &self.value.what {
+                What::Loose(text) => visitor.visit_str(text),
+                _ => self.deserialize_any(visitor),
+            }
+        }
+    )+ };
 }
 
 macro_rules! numbers {
@@ -174,7 +179,11 @@ fn visit_number<'de, V: Visitor<'de>>(number: i64, visitor: V) -> Result<V::Valu
 impl<'de> Deserializer<'de> for Reader<'_> {
     type Error = Misfit;
 
+    /// Also where the type leaves open what it wants, as one does that may be a text or a table.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+        if let Some(value) = self.value.as_toml() {
+            return Reader { value: &value }.deserialize_any(visitor);
+        }
         match &self.value.what {
             What::Text(text) | What::Loose(text) => visitor.visit_str(text),
             What::Integer(number) => visit_number(*number, visitor),
@@ -194,6 +203,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         }
         self.deserialize_any(visitor)
     }
+
+    texts! { deserialize_char deserialize_str deserialize_string deserialize_identifier }
 
     numbers! {
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
@@ -257,7 +268,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     serde::forward_to_deserialize_any! {
-        i128 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct identifier
+        i128 u128 f32 f64 bytes byte_buf unit unit_struct tuple tuple_struct
     }
 }
 

@@ -14,6 +14,7 @@ use super::tree::{Table, Value, What};
 /// none is ever shown.
 pub(crate) const SECRETS: &[&str] = &[
     "access_token",
+    "accounts_url",
     "api_key",
     "api_secret",
     "app_secret",
@@ -148,6 +149,19 @@ mod tests {
             settings["password"].origin,
             Origin::SecretFile(path.as_path().into())
         );
+    }
+
+    #[test]
+    fn the_address_of_the_accounts_may_have_a_password_and_so_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("accounts");
+        std::fs::write(&path, "postgres://me:hunter2@db/accounts\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let (mut settings, mut faults) = (table("accounts_url_file", &path), Vec::new());
+        resolve(&mut settings, "storage", &mut faults);
+        assert_eq!(faults, []);
+        let url = settings["accounts_url"].as_text();
+        assert_eq!(url, Some("postgres://me:hunter2@db/accounts"));
     }
 
     #[test]

@@ -254,7 +254,7 @@ impl Settling<'_> {
             channels,
             fallback_after: self.fallback_after(),
             providers,
-            deadline: self.section::<shape::Delivery>("delivery").deadline,
+            deadline: self.deadline(&http),
             log: self.section("log"),
             telemetry: self.telemetry(),
             digest: String::new(),

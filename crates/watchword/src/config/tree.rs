@@ -76,6 +76,24 @@ impl Value {
         }
     }
 
+    /// The list or table that somebody wrote as TOML into a variable.
+    pub(crate) fn as_toml(&self) -> Option<Self> {
+        match &self.what {
+            What::Loose(text) if looks_like_toml(text) => value_from_toml(text, &self.origin),
+            _ => None,
+        }
+    }
+
+    /// The list that a text with commas is, from where this value came.
+    pub(crate) fn split(&self, text: &str) -> Self {
+        let part = |part: &str| Self::loose(part.trim(), self.origin.clone());
+        let parts = text.split(',').filter(|part| !part.trim().is_empty());
+        Self {
+            what: What::List(parts.map(part).collect()),
+            origin: self.origin.clone(),
+        }
+    }
+
     /// The table, if it is one.
     pub(crate) fn as_table(&self) -> Option<&Table> {
         match &self.what {
@@ -108,6 +126,11 @@ pub(crate) fn from_toml(text: &str, file: &Path) -> Result<Table, Fault> {
         Fault::general(message).from(Some(&Origin::Line(Arc::clone(&file), line)))
     })?;
     table(document.get_ref(), &lines, &file)
+}
+
+/// Whether a text of a variable is meant to be a list or a table of TOML.
+pub(crate) fn looks_like_toml(text: &str) -> bool {
+    text.trim_start().starts_with(['[', '{'])
 }
 
 /// Reads what somebody wrote as one TOML value into a variable.

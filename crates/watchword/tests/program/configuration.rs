@@ -18,6 +18,23 @@ fn with_variables(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> S
 }
 
 #[test]
+fn lists_come_from_the_environment_with_commas_and_as_toml() {
+    let folder = folder();
+    write(folder.path(), &format!("secret_key = \"KEY\"\n{MAIL}"));
+    for countries in ["DE, GB", "[\"DE\", \"GB\"]"] {
+        let variables = [("WATCHWORD__POLICY__COUNTRIES", countries)];
+        let shown = with_variables(folder.path(), &["config", "show"], &variables);
+        assert_eq!(shown.code, 0, "{}", shown.err);
+        let line = "countries = [\"DE\", \"GB\"]";
+        assert!(shown.out.contains(line), "{countries}: {}", shown.out);
+    }
+    let table = "{ default = [\"mail\"], \"+49\" = [\"mail\"] }";
+    let variables = [("WATCHWORD__CHANNELS__EMAIL", table)];
+    let checked = with_variables(folder.path(), &["config", "check"], &variables);
+    assert_eq!(checked.code, 0, "{}", checked.err);
+}
+
+#[test]
 fn the_environment_alone_is_enough_and_its_mistakes_are_named() {
     let folder = folder();
     let key = keygen(folder.path());
@@ -208,7 +225,7 @@ kind = "webhook"
 url = "https://hooks.example.com/hunter2"
 secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 [delivery]
-deadline = "8s"
+deadline = "3500ms"
 [templates]
 service = "Example"
 default_locale = "de"

@@ -95,6 +95,24 @@ fn each_mistake_is_refused_with_its_one_line() {
              (watchword.toml:5)",
         ),
         (
+            with_mail("[storage]\naccounts_url = \"sqlite:nowhere/accounts.db\""),
+            "storage.accounts_url: the folder nowhere does not exist; create it first \
+             (watchword.toml:3)",
+        ),
+        (
+            with_mail("[audit]\nurl = \"sqlite:nowhere/audit.db\""),
+            "audit.url: the folder nowhere does not exist; create it first (watchword.toml:3)",
+        ),
+        (
+            with_mail("[delivery]\ndeadline = \"0s\""),
+            "delivery.deadline: must be longer than 0s (watchword.toml:3)",
+        ),
+        (
+            with_mail("[delivery]\ndeadline = \"30s\""),
+            "delivery.deadline: must be shorter than http.request_timeout, which is 30s \
+             (watchword.toml:3)",
+        ),
+        (
             with_mail("default_region = \"ZZ\""),
             "default_region: is not an ISO 3166 code of a country, such as US or DE \
              (watchword.toml:2)",

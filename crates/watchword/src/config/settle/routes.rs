@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use watchword_core::routing::Route;
 use watchword_core::{Channel, span};
+use watchword_http::serve::Settings;
 use watchword_providers::ProviderSettings;
 
-use super::{Fault, Mode, Settling, Value, What, read, unknown};
+use super::{Fault, Mode, Settling, Value, What, read, shape, unknown};
 
 /// The setting of a channel that is no country.
 const FALLBACK_AFTER: &str = "fallback_after";
@@ -100,6 +101,8 @@ impl Settling<'_> {
         value: &Value,
         providers: &BTreeMap<String, ProviderSettings>,
     ) -> Option<Route<String>> {
+        let written_out = value.as_toml();
+        let value = written_out.as_ref().unwrap_or(value);
         let What::Table(by_prefix) = &value.what else {
             let names = self.provider_names(path, value, providers)?;
             return Some(Route::new(names));
@@ -208,8 +211,44 @@ impl Settling<'_> {
                 return Err(Fault::at(at(key), message).from(Some(&value.origin)));
             }
         }
-        read(value, path)
+        read(&settled(value), path)
     }
+
+    /// How long a start may wait for providers. Who asks has to be told what came of it: were the request cut off
+    /// before, a message would go out for a verification that nobody has the id of.
+    pub(super) fn deadline(&mut self, http: &shape::Http) -> Duration {
+        const PATH: &str = "delivery.deadline";
+        let deadline = self.section::<shape::Delivery>("delivery").deadline;
+        let request = http.request_timeout;
+        let request = request.unwrap_or_else(|| Settings::default().timeouts.request);
+        if deadline.is_zero() {
+            self.complain(PATH, "must be longer than 0s");
+        } else if deadline >= request && self.root.find(PATH).is_some() {
+            let request = span::format(request);
+            let message = format!("must be shorter than http.request_timeout, which is {request}");
+            self.complain(PATH, message);
+        }
+        deadline
+    }
+}
+
+/// The same with texts of variables in their places: what is not structured is a text, whatever it looks like, as a
+/// password may begin with a bracket; and the parameters of a template may be listed with commas.
+fn settled(provider: &Value) -> Value {
+    let mut provider = provider.clone();
+    if let What::Table(entries) = &mut provider.what {
+        for (key, value) in entries {
+            let What::Loose(text) = &value.what else {
+                continue;
+            };
+            if !STRUCTURED.contains(&key.as_str()) {
+                *value = Value::text(text.as_str(), value.origin.clone());
+            } else if key == "params" && text.contains(',') && value.as_toml().is_none() {
+                *value = value.split(text);
+            }
+        }
+    }
+    provider
 }
 
 /// Names stand in paths, metrics and answers.
@@ -219,5 +258,64 @@ fn check_name(name: &str) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("is no name of a provider: 1 to 64 letters, digits, '-' and '_'")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use watchword_providers::{ByLanguage, GupshupSettings, OneOrMany};
+
+    use super::*;
+    use crate::config::origin::Origin;
+
+    /// As variables of the environment give it.
+    fn gupshup(more: &[(&str, &str)]) -> Result<GupshupSettings, Fault> {
+        let given = [
+            ("kind", "gupshup-whatsapp"),
+            ("api_key", "key"),
+            ("source", "12015550100"),
+            ("app_name", "ours"),
+            ("template_id", "t"),
+        ];
+        let entries = given.iter().chain(more).map(|(name, text)| {
+            let value = Value::loose(*text, Origin::Dev);
+            ((*name).to_owned(), value)
+        });
+        let value = Value {
+            what: What::Table(entries.collect()),
+            origin: Origin::Dev,
+        };
+        match read(&settled(&value), "providers.gup")? {
+            ProviderSettings::GupshupWhatsapp(settings) => Ok(settings),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_variable_lists_the_parameters_of_a_template_with_commas_or_as_toml() {
+        let two = vec!["{code}".to_owned(), "{code}".to_owned()];
+        for (text, params) in [
+            ("{code},{code}", OneOrMany::Many(two.clone())),
+            ("[\"{code}\", \"{code}\"]", OneOrMany::Many(two)),
+            ("{code}", OneOrMany::One("{code}".to_owned())),
+        ] {
+            let read = gupshup(&[("params", text)]).unwrap();
+            assert_eq!(read.params, Some(params), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_holds_a_table_by_language_as_toml() {
+        let read = gupshup(&[("template_id", "{ default = \"a\", pt-BR = \"b\" }")]).unwrap();
+        let texts = [("default", "a"), ("pt-BR", "b")];
+        let table = texts.map(|(tag, text)| (tag.to_owned(), text.to_owned()));
+        assert_eq!(read.template_id, ByLanguage::Table(table.into()));
+    }
+
+    #[test]
+    fn what_is_not_structured_is_a_text_whatever_it_looks_like() {
+        let read = gupshup(&[("api_key", "[7]"), ("app_name", "{}")]).unwrap();
+        assert_eq!(read.api_key.expose(), "[7]");
+        assert_eq!(read.app_name, "{}");
     }
 }
