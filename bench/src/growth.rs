@@ -92,7 +92,8 @@ impl Growth {
                     put(&format!("{what}_bytes_each"), grown as f64 / rows as f64);
                 }
                 if self.live.first().is_some_and(|first| first < live) {
-                    let against = self.against_few(&mut load, &measured, &mut stores);
+                    let many = (&mut load, &server);
+                    let against = self.against_few(many, &measured, &mut stores);
                     figures.extend(against.await?);
                 }
                 report.push(&format!("growth {live}"), self.connections, &name, figures);
@@ -118,7 +119,7 @@ impl Growth {
     /// thousand in each turn, as those of the flow stay for a while.
     async fn against_few(
         &self,
-        many: &mut Load,
+        (many, of_many): (&mut Load, &Server),
         measured: &Measured<'_>,
         stores: &mut Stores,
     ) -> Result<Figures, Failure> {
@@ -128,18 +129,21 @@ impl Growth {
         let live = self.live.first().copied().unwrap_or_default();
         few.repeat(Scenario::Start, live).await?;
         let span = Duration::from_secs_f64(self.seconds / 4.0);
-        let full = in_turns(many, &mut few, async |load| {
+        let mut sides = [(&mut *many, of_many), (&mut few, &server)];
+        let full = in_turns(&mut sides, async |load, server| {
+            let before = process::cpu_micros(&server.pids());
             let full = load.saturate(Scenario::Flow, span).await?;
-            Ok(full.turns_per_second())
+            let spent = process::cpu_micros(&server.pids()) - before;
+            let each = spent as f64 / full.tally.answered() as f64;
+            Ok((full.turns_per_second(), each))
         });
         let full = full.await?;
         // The same for both: that of the slower one.
-        let rate = self.load * middle(&full, |[many, few]| many.min(*few));
+        let rate = self.load * middle(&full, |[many, few]| many.0.min(few.0));
         if measured.watch.is_some() {
-            many.remember_each();
-            few.remember_each();
+            sides.iter().for_each(|(load, _)| load.remember_each());
         }
-        let part = in_turns(many, &mut few, async |load| {
+        let part = in_turns(&mut sides, async |load, _| {
             let open = load.offer(Scenario::Flow, rate, span).await?;
             Ok(open.tally)
         });
@@ -147,7 +151,7 @@ impl Growth {
         // The next step may fill in millions.
         many.forget_each();
         server.kill().await?;
-        let ratios = sorted(&full, |[many, few]| many / few);
+        let ratios = sorted(&full, |[many, few]| many.0 / few.0);
         let mut together = [Tally::default(), Tally::default()];
         for turn in &part {
             for (together, tally) in together.iter_mut().zip(turn) {
@@ -160,6 +164,10 @@ impl Growth {
                 ("flow_of_few_lowest", ratios[0]),
                 ("flow_of_few", ratios[TURNS / 2]),
                 ("flow_of_few_highest", ratios[TURNS - 1]),
+                (
+                    "flow_cpu_of_few",
+                    middle(&full, |[many, few]| many.1 / few.1),
+                ),
                 (
                     "turns_request_p99_ms_of_many",
                     middle(&part, |[many, _]| late(many)),
@@ -212,15 +220,22 @@ impl Growth {
     }
 }
 
-/// Measures both sides so often, one after the other: what came of many live ones, and of few.
+/// Measures both sides so often, one after the other: what came of many live ones, and of few. Who is not measured
+/// stands still, as a snapshot or a checkpoint of its would be in the other's way.
 async fn in_turns<T>(
-    many: &mut Load,
-    few: &mut Load,
-    measure: impl AsyncFn(&mut Load) -> Result<T, Failure>,
+    sides: &mut [(&mut Load, &Server); 2],
+    measure: impl AsyncFn(&mut Load, &Server) -> Result<T, Failure>,
 ) -> Result<Vec<[T; 2]>, Failure> {
+    let [(many, of_many), (few, of_few)] = sides;
     let mut turns = Vec::new();
     for _ in 0..TURNS {
-        turns.push([measure(many).await?, measure(few).await?]);
+        of_few.hold(true)?;
+        let of_the_many = measure(many, of_many).await;
+        of_few.hold(false)?;
+        of_many.hold(true)?;
+        let of_the_few = measure(few, of_few).await;
+        of_many.hold(false)?;
+        turns.push([of_the_many?, of_the_few?]);
     }
     Ok(turns)
 }

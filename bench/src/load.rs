@@ -1,8 +1,9 @@
 //! The load: a closed loop that finds the limit, and an open one that measures under it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle};
@@ -117,6 +118,8 @@ struct Schedule {
     due: Semaphore,
     /// When to give up on those that are late.
     end: Instant,
+    /// Turns that were given up.
+    given_up: Mutex<Vec<Range<u64>>>,
 }
 
 impl Schedule {
@@ -124,12 +127,23 @@ impl Schedule {
         self.begin + Duration::from_secs_f64(turn as f64 / self.rate)
     }
 
-    /// Nobody will take this turn, and those after it that nobody has taken.
-    fn give_up(&self, turn: u64, tally: &mut Tally) {
-        tally.unserved(self.due_at(turn));
+    /// Nobody will take this turn, and those after it that nobody has taken. They are told one by one when the
+    /// phase is over: there may be half a million.
+    fn give_up(&self, turn: u64) {
         let rest = self.taken.fetch_max(self.total, Ordering::Relaxed);
-        for turn in rest..self.total {
-            tally.unserved(self.due_at(turn));
+        let mut given_up = self.given_up();
+        given_up.push(turn..turn + 1);
+        given_up.push(rest..self.total);
+    }
+
+    fn given_up(&self) -> MutexGuard<'_, Vec<Range<u64>>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_given_up(&self, tally: &mut Tally) {
+        let now = Instant::now();
+        for turn in std::mem::take(&mut *self.given_up()).into_iter().flatten() {
+            tally.unserved(now - self.due_at(turn));
         }
     }
 
@@ -284,12 +298,15 @@ impl Load {
             taken: AtomicU64::new(0),
             due: Semaphore::new(0),
             end: begin + span + grace,
+            given_up: Mutex::default(),
         });
         let (pacer, takers) = (Arc::clone(&schedule), self.clients.len());
         let pacer = std::thread::spawn(move || pacer.pace(takers));
-        let phase = self.run(scenario, &Pace::Rate(schedule)).await;
+        let phase = self.run(scenario, &Pace::Rate(Arc::clone(&schedule))).await;
         let _ = pacer.join();
-        phase
+        let mut phase = phase?;
+        schedule.tell_given_up(&mut phase.tally);
+        Ok(phase)
     }
 
     /// Prepares what turns of the scenario use up in a phase, in about the time of that. A phase without any left
@@ -412,7 +429,7 @@ async fn work(
                     break;
                 }
                 if Instant::now() > schedule.end {
-                    schedule.give_up(turn, &mut client.tally.open());
+                    schedule.give_up(turn);
                     break;
                 }
                 schedule.due_at(turn)

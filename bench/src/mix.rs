@@ -22,6 +22,8 @@ pub(crate) struct Mixer<'a> {
     remembers: bool,
 }
 
+/// So often it is looked how many starts get done, for the rate of the checks; the middle counts.
+const LOOKS: usize = 5;
 /// Connections that carry the checks.
 const CHECKERS: usize = 64;
 /// Where the numbers of the checks begin, so that nobody is met twice.
@@ -39,11 +41,16 @@ impl<'a> Mixer<'a> {
         let address = server.address(false)?;
         let mut starts = Load::connect(crew, address, connections, 0).await?;
         starts.saturate(Scenario::Start, span / 2).await?;
-        let peak = starts.saturate(Scenario::Start, span / 2).await?;
+        let mut looks = Vec::new();
+        for _ in 0..LOOKS {
+            let look = starts.saturate(Scenario::Start, span / 4).await?;
+            looks.push(look.turns_per_second());
+        }
+        looks.sort_by(f64::total_cmp);
         Ok(Self {
             server,
             crew,
-            check_rate: peak.turns_per_second() / 10.0,
+            check_rate: looks[LOOKS / 2] / 10.0,
             span,
             next: [starts.turns_begun(), CHECKED],
             remembers: false,

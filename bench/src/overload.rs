@@ -41,6 +41,9 @@ pub(crate) struct Overload {
     watching: Watching,
 }
 
+/// With less of a phase left, what gets done in the rest says nothing.
+const LEAST_WATCHED: f64 = 0.25;
+
 impl Overload {
     pub(crate) async fn run(&self, common: &Common, report: &mut Report) -> Result<(), Failure> {
         report.begin(format!(
@@ -109,10 +112,20 @@ impl Overload {
                 let each = mix.starts.tally.each.iter().chain(&mix.checks.tally.each);
                 watch.rate(each.flatten(), span)
             };
-            let ((good, share), (before, _), (after, _)) =
+            let ((good, share), (before, before_share), (after, after_share)) =
                 (rate(&overload), rate(&before), rate(&after));
-            put("d_watched_goodput", good / f64::midpoint(before, after));
-            put("d_watched_share", share);
+            let least = share.min(before_share).min(after_share);
+            if least >= LEAST_WATCHED {
+                put("d_watched_goodput", good / f64::midpoint(before, after));
+            }
+            put("d_watched_share", least);
+            for (name, phase) in [
+                ("m_watched_check_p99_ms_calm", &calm),
+                ("o_watched_check_p99_ms", checks),
+            ] {
+                let each = phase.tally.each.as_deref().unwrap_or_default();
+                put(name, watch.undisturbed(each).0.millis_at(0.99));
+            }
         }
         let each = |micros: u64, done: u64| micros as f64 / done.max(1) as f64;
         let usual =
@@ -132,7 +145,11 @@ impl Overload {
         put("f_refused_per_second", rate(tally.refusals.count()));
         put("g_refusal_p50_ms", tally.refusals.millis_at(0.5));
         put("h_refusal_p99_ms", tally.refusals.millis_at(0.99));
-        put("i_given_up_by_clients", tally.unserved as f64);
+        let due = tally.turns.count() + tally.astray;
+        put(
+            "i_share_given_up_by_clients",
+            tally.unserved as f64 / due.max(1) as f64,
+        );
         put("j_checks_offered_per_second", mixer.check_rate());
         put("k_checks_done_share", overload.checks_done());
         put("l_check_p50_ms_calm", calm.tally.requests.millis_at(0.5));

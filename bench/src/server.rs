@@ -61,6 +61,11 @@ impl Server {
     }
 
     /// The bare server: this binary once more.
+    /// Lets it stand still, or go on: so that what it does beside its requests is not done in another's turn.
+    pub(crate) fn hold(&self, still: bool) -> Result<(), Failure> {
+        signal(&self.pids(), if still { "-STOP" } else { "-CONT" })
+    }
+
     pub(crate) async fn bare() -> Result<Self, Failure> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("bare");
@@ -191,12 +196,18 @@ impl Family {
 
     fn end_children(&self) {
         for pid in self.pids().iter().skip(1) {
-            let mut kill = std::process::Command::new("kill");
-            kill.args(["-9", &pid.to_string()]).stderr(Stdio::null());
             // It may have ended by itself.
-            let _ = kill.status();
+            let _ = signal(&[*pid], "-KILL");
         }
     }
+}
+
+fn signal(pids: &[u32], signal: &str) -> Result<(), Failure> {
+    let mut kill = std::process::Command::new("kill");
+    kill.arg(signal).args(pids.iter().map(u32::to_string));
+    let sent = kill.stderr(Stdio::null()).status()?.success();
+    sent.then_some(())
+        .ok_or_else(|| format!("{signal} reached no process of {pids:?}").into())
 }
 
 impl Drop for Family {

@@ -74,9 +74,9 @@ impl Tally {
         }
     }
 
-    pub(crate) fn unserved(&mut self, due: Instant) {
+    pub(crate) fn unserved(&mut self, waited: Duration) {
         self.unserved += 1;
-        self.turns.record(due.elapsed());
+        self.turns.record(waited);
     }
 
     /// Everything that was answered.
