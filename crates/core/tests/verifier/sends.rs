@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 use watchword_core::fakes::{self, SeededEntropy, SetClock};
 use watchword_core::memory::MemoryStore;
 use watchword_core::{
@@ -386,4 +387,72 @@ async fn nobody_waits_for_a_provider_longer_than_the_code_lives() {
     }
     let given = [Duration::from_secs(3), Duration::from_secs(10)];
     assert_eq!(*stopwatch.0.lock(), given);
+}
+
+/// Answers each dispatch when it is told how, and not before.
+struct Slow {
+    verdicts: Mutex<Vec<oneshot::Receiver<Verdict>>>,
+    sent: Mutex<Vec<Envelope>>,
+}
+
+#[async_trait]
+impl Messenger for Slow {
+    fn serves(&self, _channel: Channel) -> bool {
+        true
+    }
+
+    async fn dispatch(&self, envelope: Envelope, _deadline: Duration) -> Dispatch {
+        let verdict = self.verdicts.lock().remove(0);
+        self.sent.lock().push(envelope);
+        Dispatch {
+            deliveries: Vec::new(),
+            verdict: verdict.await.expect("the test tells"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dispatch_that_fails_late_leaves_alone_what_a_resend_has_sent_since() {
+    for late in [Verdict::Unavailable, Verdict::Refused, Verdict::Declined] {
+        let ((tell_first, first), (tell_second, second)) = (oneshot::channel(), oneshot::channel());
+        let slow = Arc::new(Slow {
+            verdicts: Mutex::new(vec![first, second]),
+            sent: Mutex::default(),
+        });
+        let clock = Arc::new(SetClock::default());
+        let verifier = Verifier::new(Parts {
+            store: Arc::new(MemoryStore::default()),
+            messenger: slow.clone(),
+            keys: Arc::new(fakes::keys(1)),
+            clock: clock.clone(),
+            entropy: Arc::new(SeededEntropy::new(7)),
+            events: Arc::new(()),
+            issuer: String::new(),
+            deadline: Duration::from_secs(10),
+            fallback_after: std::collections::BTreeMap::new(),
+            horizon: LONGEST_WINDOW,
+        });
+        let resent = async {
+            while slow.sent.lock().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            clock.advance(Duration::from_secs(3));
+            let id = slow.sent.lock()[0].verification;
+            tell_second.send(Verdict::Taken(Channel::Sms)).unwrap();
+            let again = ResendRequest {
+                app: AppId::default(),
+                id,
+                channels: None,
+                terms: generous(),
+            };
+            verifier.resend(again).await.unwrap();
+            tell_first.send(late).unwrap();
+            id
+        };
+        let (started, id) = tokio::join!(verifier.start(request(generous())), resent);
+        assert!(started.is_err(), "{late:?}");
+        let code = slow.sent.lock()[1].code.clone();
+        let approved = verifier.check(guess(id, code)).await;
+        assert!(approved.is_ok(), "{late:?}: {approved:?}");
+    }
 }
