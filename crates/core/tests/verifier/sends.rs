@@ -362,21 +362,26 @@ impl Messenger for Stopwatch {
     }
 }
 
-#[tokio::test]
-async fn nobody_waits_for_a_provider_longer_than_the_code_lives() {
-    let stopwatch = Arc::new(Stopwatch::default());
-    let verifier = Verifier::new(Parts {
+/// One whose messages this carries.
+fn through(messenger: Arc<dyn Messenger>, clock: Arc<SetClock>) -> Verifier {
+    Verifier::new(Parts {
         store: Arc::new(MemoryStore::default()),
-        messenger: stopwatch.clone(),
+        messenger,
         keys: Arc::new(fakes::keys(1)),
-        clock: Arc::new(SetClock::default()),
+        clock,
         entropy: Arc::new(SeededEntropy::new(7)),
         events: Arc::new(()),
         issuer: String::new(),
         deadline: Duration::from_secs(10),
         fallback_after: std::collections::BTreeMap::new(),
         horizon: LONGEST_WINDOW,
-    });
+    })
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_provider_longer_than_the_code_lives() {
+    let stopwatch = Arc::new(Stopwatch::default());
+    let verifier = through(stopwatch.clone(), Arc::default());
     for seconds in [3, 300] {
         let mut asked = request(generous());
         asked.terms.policy = Arc::new(Policy {
@@ -420,18 +425,7 @@ async fn a_dispatch_that_fails_late_leaves_alone_what_a_resend_has_sent_since() 
             sent: Mutex::default(),
         });
         let clock = Arc::new(SetClock::default());
-        let verifier = Verifier::new(Parts {
-            store: Arc::new(MemoryStore::default()),
-            messenger: slow.clone(),
-            keys: Arc::new(fakes::keys(1)),
-            clock: clock.clone(),
-            entropy: Arc::new(SeededEntropy::new(7)),
-            events: Arc::new(()),
-            issuer: String::new(),
-            deadline: Duration::from_secs(10),
-            fallback_after: std::collections::BTreeMap::new(),
-            horizon: LONGEST_WINDOW,
-        });
+        let verifier = through(slow.clone(), clock.clone());
         let resent = async {
             while slow.sent.lock().is_empty() {
                 tokio::task::yield_now().await;
