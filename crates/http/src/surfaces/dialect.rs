@@ -41,12 +41,12 @@ pub(crate) struct Dialect {
     pub(crate) words: fn(&Trouble) -> (StatusCode, Value),
 }
 
-/// What a caller has to be allowed, and what has to go on when it hangs up.
+/// What a caller has to be allowed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Task {
-    /// All of it goes on: a message may be half-way to its provider.
+    /// A code is made and sent.
     Send,
-    /// The store finishes its step by itself.
+    /// A code is checked.
     Check,
     /// Nothing is done. Not for everybody.
     Inspect,
@@ -100,7 +100,8 @@ impl Call {
 }
 
 impl Dialect {
-    /// A call that sends a code.
+    /// A call that sends a code. All of it goes on if the client hangs up: a message may be half-way to its
+    /// provider.
     pub(crate) async fn send<F>(
         self,
         app: Arc<App>,
@@ -119,17 +120,18 @@ impl Dialect {
         }
     }
 
-    /// A call that checks a code.
+    /// A call that checks a code. All of it goes on if the client hangs up, and keeps its place behind the gate
+    /// until it is done: what came of a check is noted once the store has counted it.
     pub(crate) async fn check<F>(
         self,
         app: Arc<App>,
         asked: Asked,
-        work: impl FnOnce(Call) -> F,
+        work: impl FnOnce(Call) -> F + Send + 'static,
     ) -> Response
     where
-        F: Future<Output = Result<Response, Trouble>>,
+        F: Future<Output = Result<Response, Trouble>> + Send + 'static,
     {
-        let _place = match app.gate.admit_check() {
+        let place = match app.gate.admit_check() {
             Ok(place) => place,
             Err(wait) => {
                 let (parts, body) = asked.into_parts();
@@ -137,11 +139,16 @@ impl Dialect {
                 return TurnedAway::by(self.refuse(Trouble::Overloaded(Kind::Check, wait)));
             }
         };
-        let answer = match self.admit(app, asked, Task::Check).await {
-            Ok(call) => work(call).await,
-            Err(trouble) => Err(trouble),
-        };
-        answer.unwrap_or_else(|trouble| self.refuse(trouble))
+        match self.admit(app, asked, Task::Check).await {
+            Ok(call) => {
+                Errand::new(async move {
+                    let _place = place;
+                    work(call).await.unwrap_or_else(|t| self.refuse(t))
+                })
+                .await
+            }
+            Err(trouble) => self.refuse(trouble),
+        }
     }
 
     /// A look at how this server is run. Always needs a key, but in dev mode.

@@ -8,6 +8,8 @@
 )]
 
 mod bodies;
+#[path = "../native/disk.rs"]
+mod disk;
 mod documents;
 mod limits;
 mod races;

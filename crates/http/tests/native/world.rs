@@ -17,8 +17,8 @@ use watchword_core::fakes::{Pigeon, SeededEntropy, SetClock, keys};
 use watchword_core::keys::KeyRing;
 use watchword_core::memory::MemoryStore;
 use watchword_core::{
-    ApiKey, ApiKeyRecord, AppId, Clock as _, Code, Entropy, LONGEST_WINDOW, Messenger, NumberRules,
-    Parts, Policy, ReplayStore, Scope, Store, VerificationId, Verifier,
+    ApiKey, ApiKeyRecord, AppId, Clock as _, Code, Entropy, Events, LONGEST_WINDOW, Messenger,
+    NumberRules, Parts, Policy, ReplayStore, Scope, Store, VerificationId, Verifier,
 };
 use watchword_http::client_address::ClientAddress;
 use watchword_http::{
@@ -66,6 +66,8 @@ pub struct Setting {
     pub gate: Arc<Gate>,
     /// In the place of the pigeon.
     pub messenger: Option<Arc<dyn Messenger>>,
+    /// Who is told what happens.
+    pub events: Arc<dyn Events>,
 }
 
 impl Default for Setting {
@@ -84,6 +86,7 @@ impl Default for Setting {
             entropy: Arc::new(SeededEntropy::new(7)),
             gate: Arc::default(),
             messenger: None,
+            events: Arc::new(()),
         }
     }
 }
@@ -119,7 +122,7 @@ impl World {
             keys: Arc::new(setting.keys),
             clock: clock.clone(),
             entropy: setting.entropy,
-            events: Arc::new(()),
+            events: Arc::new(setting.events),
             issuer: "https://otp.example".to_owned(),
             deadline: Duration::from_secs(10),
             fallback_after: BTreeMap::new(),

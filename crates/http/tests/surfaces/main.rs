@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub, dead_code)]
 
+#[path = "../native/disk.rs"]
+mod disk;
 mod documents;
+mod hang_ups;
 mod otp;
 mod promises;
 mod routes;

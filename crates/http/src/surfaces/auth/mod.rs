@@ -11,7 +11,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use tracing::Instrument as _;
 use watchword_core::account::{
     Accounts, HashError, RegisterError, Registration, ResendError, Verified, VerifyError,
 };
@@ -171,20 +170,10 @@ async fn register(call: Call) -> Result<Response, Trouble> {
     ),
 )]
 async fn verify_account_code(State(app): State<Arc<App>>, asked: Asked) -> Response {
-    AUTH.check(app, asked, async |call: Call| {
-        // An approval becomes an account, whether or not the client waits for it.
-        let verifying = tokio::spawn(verify(call).in_current_span());
-        match verifying.await {
-            Ok(answer) => answer,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(Trouble::Internal("The server is stopping")),
-            },
-        }
-    })
-    .await
+    AUTH.check(app, asked, verify).await
 }
 
+/// An approval becomes an account, whether or not the client waits for it.
 async fn verify(call: Call) -> Result<Response, Trouble> {
     let Typed {
         mobile,

@@ -15,7 +15,7 @@ use crate::caller::Caller;
 use crate::client_address::ClientAddress;
 use crate::direct::Asked;
 use crate::errand::Errand;
-use crate::gate::TurnedAway;
+use crate::gate::{Place, TurnedAway};
 use crate::idempotency::{Fingerprinted, IdempotencyKey, once};
 use crate::json::{read_body, wants_json};
 use crate::problem::{Problem, ProblemKind};
@@ -39,15 +39,15 @@ impl Call {
     }
 }
 
-/// A call without a body.
+/// A call without a body. All of it goes on if the client hangs up.
 pub(super) async fn read<F>(
     app: Arc<App>,
     asked: Asked,
     scope: Scope,
-    work: impl FnOnce(Call) -> F,
+    work: impl FnOnce(Call) -> F + Send + 'static,
 ) -> Response
 where
-    F: Future<Output = Result<Response, Problem>>,
+    F: Future<Output = Result<Response, Problem>> + Send + 'static,
 {
     let Asked {
         parts,
@@ -57,38 +57,16 @@ where
     } = asked;
     let uri = asked_for(&parts);
     let admitted = admit(&app, &parts, client, scope).await;
-    let answer = match admitted {
+    match admitted {
         Ok((caller, client)) => {
-            let body = Bytes::new();
-            work(Call {
+            let call = Call {
                 app,
                 caller,
                 client,
-                body,
+                body: Bytes::new(),
                 uri,
                 verification,
-            })
-            .await
-        }
-        Err(problem) => Err(problem),
-    };
-    answer.unwrap_or_else(Problem::into_response)
-}
-
-/// As [`write`], and all of it goes on if the client hangs up: a message may be half-way to its provider.
-pub(super) async fn finish<F>(
-    app: Arc<App>,
-    asked: Asked,
-    scope: Scope,
-    work: impl FnOnce(Call) -> F + Send + 'static,
-) -> Response
-where
-    F: Future<Output = Result<Response, Problem>> + Send + 'static,
-{
-    match prepare(app, asked, scope).await {
-        Ok((method, Some(key), call)) => Errand::new(run_once(method, key, call, work)).await,
-        Ok((_, None, call)) => {
-            // Made in the call, so that this future has no room for it besides its box.
+            };
             Errand::new(async move { work(call).await.unwrap_or_else(Problem::into_response) })
                 .await
         }
@@ -96,19 +74,30 @@ where
     }
 }
 
-/// A call with a body, and perhaps with an idempotency key. If the client hangs up, the store finishes
-/// its step by itself.
-pub(super) async fn write<F>(
+/// A call with a body, and perhaps with an idempotency key. All of it goes on if the client hangs up: a message
+/// may be half-way to its provider, and what the store was asked to do is noted once it has done it.
+pub(super) fn write<F>(
     app: Arc<App>,
     asked: Asked,
     scope: Scope,
+    work: impl FnOnce(Call) -> F + Send + 'static,
+) -> impl Future<Output = Response>
+where
+    F: Future<Output = Result<Response, Problem>> + Send + 'static,
+{
+    run(app, asked, scope, None, work)
+}
+
+/// As [`write`], behind the gate. A check that its client left keeps its place until it is done.
+pub(super) async fn check<F>(
+    app: Arc<App>,
+    asked: Asked,
     work: impl FnOnce(Call) -> F + Send + 'static,
 ) -> Response
 where
     F: Future<Output = Result<Response, Problem>> + Send + 'static,
 {
-    let checks = (scope == Scope::CheckVerifications).then(|| app.gate.admit_check());
-    let _place = match checks.transpose() {
+    let place = match app.gate.admit_check() {
         Ok(place) => place,
         Err(wait) => {
             let (parts, body) = asked.into_parts();
@@ -116,9 +105,35 @@ where
             return TurnedAway::by(Problem::overloaded(wait).into_response());
         }
     };
+    run(app, asked, Scope::CheckVerifications, Some(place), work).await
+}
+
+async fn run<F>(
+    app: Arc<App>,
+    asked: Asked,
+    scope: Scope,
+    place: Option<Place>,
+    work: impl FnOnce(Call) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = Result<Response, Problem>> + Send + 'static,
+{
     match prepare(app, asked, scope).await {
-        Ok((method, Some(key), call)) => Errand::new(run_once(method, key, call, work)).await,
-        Ok((_, None, call)) => work(call).await.unwrap_or_else(Problem::into_response),
+        // Made in the call, so that this future has no room for it besides its box.
+        Ok((method, Some(key), call)) => {
+            Errand::new(async move {
+                let _place = place;
+                run_once(method, key, call, work).await
+            })
+            .await
+        }
+        Ok((_, None, call)) => {
+            Errand::new(async move {
+                let _place = place;
+                work(call).await.unwrap_or_else(Problem::into_response)
+            })
+            .await
+        }
         Err(problem) => problem.into_response(),
     }
 }

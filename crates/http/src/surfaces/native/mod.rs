@@ -164,7 +164,7 @@ pub(crate) const PROBLEMS: [(&str, &[ProblemKind]); 9] = {
     )),
 )]
 fn start_verification(State(app): State<Arc<App>>, asked: Asked) -> impl Future<Output = Response> {
-    call::finish(app, asked, Scope::WriteVerifications, start)
+    call::write(app, asked, Scope::WriteVerifications, start)
 }
 
 async fn start(call: Call) -> Result<Response, Problem> {
@@ -281,7 +281,7 @@ async fn cancel_verification(State(app): State<Arc<App>>, asked: Asked) -> Respo
     responses((status = 200, description = "The code was right.", body = view::ApprovalView<'_>)),
 )]
 fn check_verification(State(app): State<Arc<App>>, asked: Asked) -> impl Future<Output = Response> {
-    call::write(app, asked, Scope::CheckVerifications, async |call: Call| {
+    call::check(app, asked, async |call: Call| {
         let id = call.verification()?;
         let Check { code, binding, .. } = Check::by_id(&call.body)?;
         check(call, Whose::Handle(id), code, binding).await
@@ -297,7 +297,7 @@ fn check_verification(State(app): State<Arc<App>>, asked: Asked) -> impl Future<
     responses((status = 200, description = "The code was right.", body = view::ApprovalView<'_>)),
 )]
 fn check_recipient(State(app): State<Arc<App>>, asked: Asked) -> impl Future<Output = Response> {
-    call::write(app, asked, Scope::CheckVerifications, async |call: Call| {
+    call::check(app, asked, async |call: Call| {
         let Check {
             whose,
             code,
@@ -339,7 +339,7 @@ async fn check(
     responses((status = 200, description = "A fresh code is on its way.", body = view::VerificationView<'_>)),
 )]
 fn resend_code(State(app): State<Arc<App>>, asked: Asked) -> impl Future<Output = Response> {
-    call::finish(app, asked, Scope::WriteVerifications, resend)
+    call::write(app, asked, Scope::WriteVerifications, resend)
 }
 
 async fn resend(call: Call) -> Result<Response, Problem> {

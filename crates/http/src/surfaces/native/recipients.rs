@@ -228,7 +228,7 @@ pub(super) async fn show_recipient(State(app): State<Arc<App>>, asked: Asked) ->
     responses((status = 200, description = "It is done.", body = ErasureView)),
 )]
 pub(super) async fn erase_recipient(State(app): State<Arc<App>>, asked: Asked) -> Response {
-    call::finish(app, asked, Scope::ManageRecipients, async |call: Call| {
+    call::write(app, asked, Scope::ManageRecipients, async |call: Call| {
         let to = body::unlocked(&call.body, &call.app.numbers)?;
         let (app, by) = (&call.caller.app, call.caller.key.as_ref());
         // First what could still become an account.
