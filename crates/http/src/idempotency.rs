@@ -8,10 +8,11 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use watchword_core::keys::Sealed;
 use watchword_core::{Replay, ReplayKey, StoreError};
@@ -173,13 +174,11 @@ async fn keep(
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         return (response, app.replays.abandon(place).await);
     }
-    let (parts, body) = response.into_parts();
-    let Ok(body) = to_bytes(body, MAX_ANSWER).await else {
-        // Only a body that is not held in memory could fail; no handler here makes one.
-        let gone = Response::from_parts(parts, Body::empty());
-        return (gone, app.replays.abandon(place).await);
+    let (response, body) = keepable(response).await;
+    let Some(body) = body else {
+        return (response, app.replays.abandon(place).await);
     };
-    let sealed = Answer::of(parts.status, &parts.headers, &body).and_then(|answer| {
+    let sealed = Answer::of(status, response.headers(), &body).and_then(|answer| {
         let json = Zeroizing::new(serde_json::to_vec(&answer).ok()?);
         let verifier = &app.verifier;
         verifier
@@ -191,7 +190,23 @@ async fn keep(
         Some(sealed) => finish(app, place, sealed).await,
         None => app.replays.abandon(place).await,
     };
-    (Response::from_parts(parts, Body::from(body)), kept)
+    (response, kept)
+}
+
+/// The answer, and its body if that can be kept.
+async fn keepable(response: Response) -> (Response, Option<Bytes>) {
+    if response.body().size_hint().lower() > MAX_ANSWER as u64 {
+        return (response, None);
+    }
+    let (parts, body) = response.into_parts();
+    match to_bytes(body, MAX_ANSWER).await {
+        Ok(body) => {
+            let response = Response::from_parts(parts, Body::from(body.clone()));
+            (response, Some(body))
+        }
+        // Only a body that is not held in memory could fail; no handler here makes one.
+        Err(_) => (Response::from_parts(parts, Body::empty()), None),
+    }
 }
 
 async fn finish(app: &App, place: ReplayKey, sealed: Sealed) -> Result<(), StoreError> {
@@ -290,5 +305,16 @@ mod tests {
         twice.append(IDEMPOTENCY_KEY, value.clone());
         twice.append(IDEMPOTENCY_KEY, value);
         assert!(IdempotencyKey::read(&twice).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_large_to_be_kept_is_given_whole() {
+        for (length, kept) in [(0, true), (MAX_ANSWER, true), (MAX_ANSWER + 1, false)] {
+            let text = "a".repeat(length);
+            let (response, body) = keepable(Response::new(Body::from(text.clone()))).await;
+            assert_eq!(body.is_some(), kept, "{length} bytes");
+            let given = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            assert!(given == text, "{length} bytes came as {}", given.len());
+        }
     }
 }

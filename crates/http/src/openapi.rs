@@ -26,7 +26,7 @@ use crate::surfaces::native;
 #[openapi(
     info(
         title = "Watchword",
-        description = "Makes one-time codes, sends them over WhatsApp, SMS, email and voice, verifies each once.\n\nErrors of the native API are problems (RFC 9457): programs look at `code`; the other surfaces have their own. Every 429 and 503 says in `Retry-After` how many seconds to wait; a recipient that is locked until somebody unlocks it says 86400. Every POST of the native API takes an `Idempotency-Key`: the same request within 24 hours gets the same answer, marked `Idempotency-Replayed: true`.",
+        description = "Makes one-time codes, sends them over WhatsApp, SMS, email and voice, verifies each once.\n\nErrors of the native API are problems (RFC 9457): programs look at `code`; the other surfaces have their own. Every 429 and 503 says in `Retry-After` how many seconds to wait; a recipient that is locked until somebody unlocks it says 86400. Every POST of the native API that changes something takes an `Idempotency-Key`: the same request within 24 hours gets the same answer, marked `Idempotency-Replayed: true`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags((name = "native", description = "The API of this server itself.")),
@@ -59,19 +59,13 @@ pub(crate) fn complete(mount: &Mount) -> OpenApi {
         };
         let post = item.post.as_mut().filter(native);
         if let Some(post) = post {
-            post.parameters
-                .get_or_insert_default()
-                .push(RefOr::T(idempotency_key()));
             if let Some(RefOr::T(body)) = post.request_body.as_mut()
                 && post.operation_id.as_deref() == Some("resend_code")
             {
                 body.required = Some(Required::False);
             }
-            let success = post.responses.responses.iter_mut();
-            for (_, response) in success {
-                if let RefOr::T(response) = response {
-                    add_success_headers(response, post.operation_id.as_deref());
-                }
+            if repeats(post) {
+                add_idempotency(post);
             }
         }
         for operation in operations(item) {
@@ -140,6 +134,24 @@ pub(crate) fn mount(mount: Mount, dev: bool, path: &str) -> Mount {
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let all = [&mut item.get, &mut item.post, &mut item.delete];
     all.into_iter().flatten()
+}
+
+/// Whether an idempotency key matters to an operation: then it may have come with another one.
+fn repeats(post: &Operation) -> bool {
+    let id = post.operation_id.as_deref();
+    let mut operations = native::PROBLEMS.iter();
+    let known = operations.find(|(name, _)| Some(*name) == id);
+    known.is_some_and(|(_, kinds)| kinds.contains(&ProblemKind::IdempotencyKeyReused))
+}
+
+fn add_idempotency(post: &mut Operation) {
+    let parameters = post.parameters.get_or_insert_default();
+    parameters.push(RefOr::T(idempotency_key()));
+    for response in post.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            add_success_headers(response, post.operation_id.as_deref());
+        }
+    }
 }
 
 fn idempotency_key() -> utoipa::openapi::path::Parameter {

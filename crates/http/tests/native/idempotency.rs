@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use watchword_core::{Scope, Verdict};
 
 use crate::stand_ins::{Gate, Unreachable};
@@ -259,4 +259,52 @@ async fn the_kept_answer_is_sealed() {
     assert!(kept.len() > 200, "the answer is in there");
     let kept = String::from_utf8_lossy(&kept);
     assert!(!kept.contains(&token[..40]) && !kept.contains("8e03978e"));
+}
+
+#[tokio::test]
+async fn what_is_held_about_a_recipient_is_looked_up_each_time_whatever_the_key() {
+    let world = World::new();
+    let id = world.start(PHONE).await;
+    let about = json!({ "to": PHONE });
+    let show = async |key: &str| {
+        let headers = [("idempotency-key", key)];
+        let shown = world
+            .post_with("/v1/recipients/show", about.clone(), &headers)
+            .await;
+        assert!(!is_replay(shown.is_ok()));
+        shown.body["verifications"].clone()
+    };
+    assert_eq!(show(KEY).await[0]["id"], id.as_str());
+    assert_eq!(show("short").await[0]["id"], id.as_str());
+    world
+        .post("/v1/recipients/erase", about.clone())
+        .await
+        .is_ok();
+    assert_eq!(show(KEY).await, json!([]));
+    // Nor has it used the key up.
+    let other = json!({ "to": "+14155550124" });
+    let headers = [("idempotency-key", KEY)];
+    let erased = world
+        .post_with("/v1/recipients/erase", other, &headers)
+        .await;
+    assert!(!is_replay(erased.is_ok()));
+}
+
+#[test]
+fn the_document_names_the_key_where_it_matters_and_nowhere_else() {
+    let document: Value = serde_json::from_str(&watchword_http::openapi_json()).unwrap();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let post = &item["post"];
+        if post["tags"] != json!(["native"]) {
+            continue;
+        }
+        let named = |member: &Value| member["name"] == "Idempotency-Key";
+        let parameters = post["parameters"].as_array();
+        let takes = parameters.is_some_and(|all| all.iter().any(named));
+        assert_eq!(takes, path != "/v1/recipients/show", "{path}");
+        let replays = post["responses"]
+            .to_string()
+            .contains("Idempotency-Replayed");
+        assert_eq!(replays, takes, "{path}");
+    }
 }

@@ -88,6 +88,26 @@ where
     run(app, asked, scope, None, work)
 }
 
+/// A call with a body that changes nothing. An idempotency key does not matter to it: an answer that is kept would
+/// tell what has been erased since, and nobody would note it.
+pub(super) async fn look<F>(
+    app: Arc<App>,
+    asked: Asked,
+    scope: Scope,
+    work: impl FnOnce(Call) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = Result<Response, Problem>> + Send + 'static,
+{
+    match prepare(app, asked, scope).await {
+        Ok((_, call)) => {
+            Errand::new(async move { work(call).await.unwrap_or_else(Problem::into_response) })
+                .await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
 /// As [`write`], behind the gate. A check that its client left keeps its place until it is done.
 pub(super) async fn check<F>(
     app: Arc<App>,
@@ -118,7 +138,10 @@ async fn run<F>(
 where
     F: Future<Output = Result<Response, Problem>> + Send + 'static,
 {
-    match prepare(app, asked, scope).await {
+    let key = IdempotencyKey::read(&asked.parts.headers);
+    let prepared = prepare(app, asked, scope).await;
+    let prepared = prepared.and_then(|(method, call)| Ok((method, key?, call)));
+    match prepared {
         // Made in the call, so that this future has no room for it besides its box.
         Ok((method, Some(key), call)) => {
             Errand::new(async move {
@@ -139,11 +162,7 @@ where
 }
 
 /// Says who calls, and reads what they sent.
-async fn prepare(
-    app: Arc<App>,
-    asked: Asked,
-    scope: Scope,
-) -> Result<(Method, Option<IdempotencyKey>, Call), Problem> {
+async fn prepare(app: Arc<App>, asked: Asked, scope: Scope) -> Result<(Method, Call), Problem> {
     let Asked {
         parts,
         body,
@@ -159,7 +178,6 @@ async fn prepare(
     if typed && !wants_json(&parts.headers) {
         return Err(not_json());
     }
-    let key = IdempotencyKey::read(&parts.headers)?;
     let body = body?;
     if !typed && !body.is_empty() {
         return Err(not_json());
@@ -172,7 +190,7 @@ async fn prepare(
         uri: asked_for(&parts),
         verification,
     };
-    Ok((parts.method, key, call))
+    Ok((parts.method, call))
 }
 
 async fn run_once<F>(

@@ -62,6 +62,14 @@ pub(crate) const PROBLEMS: [(&str, &[ProblemKind]); 9] = {
         IdempotencyKeyReused,
         StorageUnavailable,
     ];
+    const LOOK: &[ProblemKind] = &[
+        InvalidRequest,
+        Unauthenticated,
+        Forbidden,
+        PayloadTooLarge,
+        UnsupportedMediaType,
+        StorageUnavailable,
+    ];
     const CHECK: &[ProblemKind] = &[
         InvalidRequest,
         Unauthenticated,
@@ -146,7 +154,7 @@ pub(crate) const PROBLEMS: [(&str, &[ProblemKind]); 9] = {
             ],
         ),
         ("unlock_recipient", RECIPIENT),
-        ("show_recipient", RECIPIENT),
+        ("show_recipient", LOOK),
         ("erase_recipient", RECIPIENT),
     ]
 };

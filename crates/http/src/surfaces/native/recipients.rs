@@ -197,14 +197,15 @@ impl<'a> KnownView<'a> {
 
 /// Show what is held about a recipient
 ///
-/// Everything of the caller's app, but codes and what is kept of them. That it was shown is noted in the audit log.
+/// Everything of the caller's app, but codes and what is kept of them. That it was shown is noted in the audit log,
+/// each time: an `Idempotency-Key` does not matter.
 #[utoipa::path(
     post, path = "/v1/recipients/show", tag = "native",
     request_body = WhoseBody,
     responses((status = 200, description = "What is held.", body = RecipientView<'_>)),
 )]
 pub(super) async fn show_recipient(State(app): State<Arc<App>>, asked: Asked) -> Response {
-    call::write(app, asked, Scope::ManageRecipients, async |call: Call| {
+    call::look(app, asked, Scope::ManageRecipients, async |call: Call| {
         let to = body::unlocked(&call.body, &call.app.numbers)?;
         let (app, by) = (&call.caller.app, call.caller.key.as_ref());
         let known = call.app.verifier.known(app, &to, by).await?;
