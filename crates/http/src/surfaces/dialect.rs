@@ -113,7 +113,14 @@ impl Dialect {
     {
         match self.admit(app, asked, Task::Send).await {
             Ok(call) => {
-                let work = async move { work(call).await.unwrap_or_else(|t| self.refuse(t)) };
+                let known = call.caller.key.is_some();
+                let work = async move {
+                    let refusal = |t: Trouble| match known {
+                        true => self.refuse(t),
+                        false => self.refuse(t.for_strangers()),
+                    };
+                    work(call).await.unwrap_or_else(refusal)
+                };
                 Errand::new(work).await
             }
             Err(trouble) => self.refuse(trouble),

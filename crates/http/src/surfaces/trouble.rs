@@ -80,6 +80,15 @@ impl From<Vec<Fault>> for Trouble {
 }
 
 impl Trouble {
+    /// What is told of it to whoever asks, without a key. What a provider says of a recipient is not for them: else
+    /// anybody could look up who has WhatsApp (OWASP: no enumeration). It looks as if none could be reached.
+    pub(crate) fn for_strangers(self) -> Self {
+        match self {
+            Self::Send(SendError::Unreachable) => Self::Send(SendError::Undeliverable),
+            trouble => trouble,
+        }
+    }
+
     /// The usual status. No `_` arm: a new failure has to choose its answer here.
     pub(crate) fn status(&self) -> StatusCode {
         match self {

@@ -12,6 +12,7 @@ mod routes;
 mod sharing;
 #[path = "../native/stand_ins.rs"]
 mod stand_ins;
+mod strangers;
 mod ways;
 mod whatsapp;
 #[path = "../native/world.rs"]

@@ -140,6 +140,9 @@ async fn limits_and_failed_sends_are_told_with_the_time_to_wait() {
     assert_eq!(failed.header("retry-after"), "5");
     world.pigeon.answer(Some(Verdict::Refused));
     let refused = send(&world, "+1234567892").await;
+    says(&refused, 503, "Failed to send OTP. Please try again later.");
+    let known = world.as_app("default", &[Scope::WriteVerifications]);
+    let refused = send(&known, "+1234567893").await;
     says(&refused, 400, "This number cannot be reached by WhatsApp");
 }
 

@@ -69,7 +69,7 @@ fn purpose() -> Purpose {
     request_body(content = Option<parameters::InBody>, description = "Parameters and whatever else is to be repeated. Nothing at all is `{}`."),
     responses(
         (status = 200, description = "`OTP_GENERATED`.", body = words::Envelope<words::Generated>),
-        (status = 400, description = "`REQUEST_BODY_INVALID`, `JSON_INVALID`, `TTL_INVALID`, `RETRY_INVALID`, `CODE_INVALID`, `CHANNEL_INVALID`, `TO_INVALID`, `TO_REFUSED`, `TO_UNREACHABLE`.", body = words::Answer),
+        (status = 400, description = "`REQUEST_BODY_INVALID`, `JSON_INVALID`, `TTL_INVALID`, `RETRY_INVALID`, `CODE_INVALID`, `CHANNEL_INVALID`, `TO_INVALID`, `TO_REFUSED`, and for callers with an API key `TO_UNREACHABLE`: the providers refused the recipient.", body = words::Answer),
         (status = 401, description = "`API_KEY_INVALID`: an API key is needed, or is not valid.", body = words::Answer),
         (status = 403, description = "`FORBIDDEN`: the API key may not do this. `CODE_UNREADABLE`: the code could reach nobody.", body = words::Answer),
         (status = 413, description = "`REQUEST_BODY_TOO_LARGE`.", body = words::Answer),
@@ -77,7 +77,7 @@ fn purpose() -> Purpose {
         (status = 429, description = "`RATE_LIMIT_EXCEEDED`. `Retry-After` says how long to wait.", body = words::Answer,
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
         (status = 500, description = "`INTERNAL_ERROR`.", body = words::Answer),
-        (status = 503, description = "`SERVICE_UNAVAILABLE`: the store cannot answer, or no provider took the message.", body = words::Answer,
+        (status = 503, description = "`SERVICE_UNAVAILABLE`: the store cannot answer, or no provider took the message; why, callers without an API key are not told.", body = words::Answer,
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]

@@ -55,7 +55,7 @@ fn purpose() -> Purpose {
     request_body = body::SendBody,
     responses(
         (status = 200, description = "The code is on its way.", body = words::Answer),
-        (status = 400, description = "`Invalid phone number format`, or what is wrong with the body.", body = words::Answer),
+        (status = 400, description = "`Invalid phone number format`, or what is wrong with the body. For callers with an API key also `This number cannot be reached by WhatsApp`.", body = words::Answer),
         (status = 401, description = "An API key is needed, or is not valid.", body = words::Answer),
         (status = 403, description = "The API key may not do this.", body = words::Answer),
         (status = 409, description = "A code of this number lives.", body = words::Answer),
@@ -63,7 +63,7 @@ fn purpose() -> Purpose {
         (status = 415, description = "A web page sent what is not JSON.", body = words::Answer),
         (status = 429, description = "Too many codes. `Retry-After` says how long to wait.", body = words::Answer,
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
-        (status = 503, description = "The message could not be sent, or the store cannot answer.", body = words::Answer,
+        (status = 503, description = "The message could not be sent (why, callers without an API key are not told), or the store cannot answer.", body = words::Answer,
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]
@@ -82,14 +82,14 @@ async fn send_otp(State(app): State<Arc<App>>, asked: direct::Asked) -> Response
     request_body = body::SendBody,
     responses(
         (status = 200, description = "A fresh code is on its way.", body = words::Answer),
-        (status = 400, description = "`Invalid phone number format`, or what is wrong with the body.", body = words::Answer),
+        (status = 400, description = "`Invalid phone number format`, or what is wrong with the body. For callers with an API key also `This number cannot be reached by WhatsApp`.", body = words::Answer),
         (status = 401, description = "An API key is needed, or is not valid.", body = words::Answer),
         (status = 403, description = "The API key may not do this.", body = words::Answer),
         (status = 413, description = "The body is too large.", body = words::Answer),
         (status = 415, description = "A web page sent what is not JSON.", body = words::Answer),
         (status = 429, description = "Too many codes. `Retry-After` says how long to wait.", body = words::Answer,
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
-        (status = 503, description = "The message could not be sent, or the store cannot answer.", body = words::Answer,
+        (status = 503, description = "The message could not be sent (why, callers without an API key are not told), or the store cannot answer.", body = words::Answer,
             headers(("Retry-After" = i32, description = "How many seconds to wait"))),
     ),
 )]
