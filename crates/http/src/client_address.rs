@@ -294,7 +294,7 @@ impl<'a> Iterator for ElementsFromRight<'a> {
         let mut balanced = true;
         for (at, &byte) in rest.iter().enumerate().rev() {
             match byte {
-                b'"' if at == 0 || rest[at - 1] != b'\\' => balanced = !balanced,
+                b'"' if !is_escaped(&rest[..at]) => balanced = !balanced,
                 b',' if balanced => {
                     self.0 = Some(&rest[..at]);
                     return Some(&rest[at + 1..]);
@@ -305,6 +305,12 @@ impl<'a> Iterator for ElementsFromRight<'a> {
         self.0 = None;
         Some(rest)
     }
+}
+
+/// Whether what comes behind `before` is escaped: by a backslash that is not escaped itself.
+fn is_escaped(before: &[u8]) -> bool {
+    let backslashes = before.iter().rev().take_while(|&&byte| byte == b'\\');
+    backslashes.count() % 2 == 1
 }
 
 /// The address in the `for` parameter of one `Forwarded` element.

@@ -239,6 +239,21 @@ fn forwarded_is_read_as_rfc_7239_writes_it() {
             "for=\"198.51.100.7\nfor=203.0.113.9;by=\"[::1]\"",
             "203.0.113.9",
         ),
+        (
+            "an escaped quote does not close",
+            r#"for=203.0.113.9;host="a\", for=198.51.100.7""#,
+            "203.0.113.9",
+        ),
+        (
+            "a quote behind an escaped backslash does",
+            r#"for=198.51.100.7;x=", for=203.0.113.9;host="a\\""#,
+            "203.0.113.9",
+        ),
+        (
+            "a quote behind three backslashes does not",
+            r#"for=203.0.113.9;host="a\\\", for=198.51.100.7""#,
+            "203.0.113.9",
+        ),
         ("empty", "", "10.0.0.1"),
         ("empty elements", ", for=203.0.113.9,", "203.0.113.9"),
         ("mapped", "for=\"[::ffff:203.0.113.9]\"", "203.0.113.9"),
