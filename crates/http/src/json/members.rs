@@ -1,6 +1,7 @@
 //! The members of a body, asked for one by one.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -11,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{Fault, push_step, value};
 
-/// The most members that a body is read with. No surface knows as many.
+/// The most members that a body is read with, unless it may be any object. No surface knows as many.
 const MAX_MEMBERS: usize = 64;
 /// The most faults that are told.
 const MAX_FAULTS: usize = 16;
@@ -28,22 +29,10 @@ impl<'a> Members<'a> {
     /// # Errors
     /// When it is not. Everything else that is wrong is told by [`Self::finish`].
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Vec<Fault>> {
-        let whole = |detail: String| vec![Fault::new("", detail)];
-        let text = std::str::from_utf8(body)
-            .map_err(|error| whole(format!("is not UTF-8 at byte {}", error.valid_up_to())))?;
-        let Pairs(pairs) = serde_json::from_str(text).map_err(|error| {
-            whole(match error.classify() {
-                serde_json::error::Category::Data => "is not a JSON object".to_owned(),
-                _ if text.trim().is_empty() => "is empty; a JSON object is wanted".to_owned(),
-                _ => format!(
-                    "is not JSON at line {}, column {}",
-                    error.line(),
-                    error.column()
-                ),
-            })
-        })?;
+        let Pairs(pairs) = Pairs::read(body)?;
         if pairs.len() > MAX_MEMBERS {
-            return Err(whole(format!("has more than {MAX_MEMBERS} members")));
+            let detail = format!("has more than {MAX_MEMBERS} members");
+            return Err(vec![Fault::new("", detail)]);
         }
         let mut read = Self {
             members: pairs,
@@ -56,6 +45,28 @@ impl<'a> Members<'a> {
                 read.fault_at(&name, "appears twice");
             } else {
                 at += 1;
+            }
+        }
+        Ok(read)
+    }
+
+    /// As [`Self::read`], for a body that may be any object: as many members as there is room for in it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn read_any(body: &'a [u8]) -> Result<Self, Vec<Fault>> {
+        let Pairs(pairs) = Pairs::read(body)?;
+        let mut read = Self {
+            members: Vec::with_capacity(pairs.len()),
+            faults: Vec::new(),
+        };
+        // Comparing each with each, as above, would take thousands of them too long.
+        let mut known = HashSet::with_capacity(pairs.len());
+        for (name, raw) in pairs {
+            if known.insert(name.clone()) {
+                read.members.push((name, raw));
+            } else {
+                read.fault_at(&name, "appears twice");
             }
         }
         Ok(read)
@@ -285,6 +296,25 @@ impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
 
 /// The members of an object in their order, twins included.
 struct Pairs<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Pairs<'a> {
+    fn read(body: &'a [u8]) -> Result<Self, Vec<Fault>> {
+        let whole = |detail: String| vec![Fault::new("", detail)];
+        let text = std::str::from_utf8(body)
+            .map_err(|error| whole(format!("is not UTF-8 at byte {}", error.valid_up_to())))?;
+        serde_json::from_str(text).map_err(|error| {
+            whole(match error.classify() {
+                serde_json::error::Category::Data => "is not a JSON object".to_owned(),
+                _ if text.trim().is_empty() => "is empty; a JSON object is wanted".to_owned(),
+                _ => format!(
+                    "is not JSON at line {}, column {}",
+                    error.line(),
+                    error.column()
+                ),
+            })
+        })
+    }
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {

@@ -427,6 +427,25 @@ async fn health_speaks_of_the_store() {
     assert!(!answer.header("retry-after").is_empty());
 }
 
+/// The whole body is the binding, and as much may be bound as there is room for.
+#[tokio::test]
+async fn a_body_has_as_many_members_as_it_likes_and_none_of_them_twice() {
+    let world = public();
+    let strict = "&strict_validation=true";
+    for count in [64, 65, 1200] {
+        let members: Vec<_> = (0..count).map(|n| format!(r#""m{n}":{n}"#)).collect();
+        let (whole, less) = (members.join(","), members[1..].join(","));
+        let (whole, less) = (format!("{{{whole}}}"), format!("{{{less}}}"));
+        let (uuid, code) = sent(&world, strict, &whole).await;
+        let other = verify(&world, &uuid, &code, &less).await;
+        says(&other, 401, "REQUEST_MISMATCH");
+        let same = verify(&world, &uuid, &code, &whole).await;
+        says(&same, 200, "OTP_VERIFIED");
+        let twice = whole.replace(r#""m1":"#, r#""m0":"#);
+        says(&generate(&world, "", &twice).await, 400, "JSON_INVALID");
+    }
+}
+
 #[tokio::test]
 async fn a_recipient_gets_three_codes_in_ten_minutes() {
     let world = public();

@@ -29,7 +29,7 @@ impl<'a> Document<'a> {
 
     /// Its members. One that appears twice is told by [`Members::finish_open`].
     pub(super) fn members(&self) -> Result<Members<'a>, Trouble> {
-        Members::read(self.0.as_bytes()).map_err(|_| json_invalid())
+        Members::read_any(self.0.as_bytes()).map_err(|_| json_invalid())
     }
 
     /// The digest of the whole, to be compared as a value.
