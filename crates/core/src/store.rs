@@ -23,7 +23,7 @@ pub enum StoreError {
     /// It cannot be reached or cannot write.
     #[error("the store is unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
-    /// It cannot be reached, and was not told of the step: that was surely not done.
+    /// It cannot be reached, or takes nothing at present: the step was surely not done.
     #[error("the store is unavailable")]
     NotReached(#[source] Box<dyn Error + Send + Sync>),
     /// It holds as many live verifications as the configuration allows.

@@ -14,6 +14,8 @@ mod node;
 
 #[path = "redis/alike.rs"]
 mod alike;
+#[path = "redis/demotion.rs"]
+mod demotion;
 #[path = "redis/digests.rs"]
 mod digests;
 #[path = "redis/fleet.rs"]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 use watchword_core::StoreError;
 
 use super::servers::NoAnswer;
@@ -104,5 +104,52 @@ fn is_away(error: &RedisError) -> bool {
         ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain) => true,
         ErrorKind::Io => is_of_the_network(error),
         _ => false,
+    }
+}
+
+/// Whether the server says that it is no master, or none that serves yet. It did nothing then.
+pub(super) fn is_no_master(answer: &Value) -> bool {
+    use ServerErrorKind::{BusyLoading, MasterDown, ReadOnly, ResponseError};
+    let Value::ServerError(error) = answer else {
+        return false;
+    };
+    match error.kind() {
+        Some(BusyLoading | MasterDown | ReadOnly) => true,
+        // Redis 6.2 says so of a script, whose first write it refused.
+        Some(ResponseError) => error
+            .details()
+            .is_some_and(|detail| detail.contains(": -READONLY ")),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_no_writes_is_no_master() {
+        let says = |line: &str| {
+            let answer = redis::parse_redis_value(format!("{line}\r\n").as_bytes());
+            is_no_master(&answer.unwrap())
+        };
+        for line in [
+            "-READONLY You can't write against a read only replica.",
+            "-READONLY You can't write against a read only replica. script: 5f, on @user_script:1.",
+            "-ERR Error running script (call to f_5f): @user_script:1: @user_script: 1: \
+             -READONLY You can't write against a read only replica.",
+            "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            "-LOADING Redis is loading the dataset in memory",
+        ] {
+            assert!(says(line), "{line}");
+        }
+        for line in [
+            "-OOM command not allowed when used memory > 'maxmemory'.",
+            "-NOREPLICAS Not enough good replicas to write.",
+            "-ERR Error running script (call to f_5f): @user_script:1: no such thing",
+            "+OK",
+        ] {
+            assert!(!says(line), "{line}");
+        }
     }
 }

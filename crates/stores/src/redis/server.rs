@@ -1,26 +1,31 @@
 //! One server, and the connections to it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-    RedisError, TlsCertificates, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo,
+    RedisConnectionInfo, RedisError, TlsCertificates, Value,
 };
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::refused::RedisRefused;
+use super::refused::{RedisRefused, is_no_master};
+use super::reply::{list, text};
 use super::url::{Address, Login, RedisUrl};
 
 /// A `WAIT` blocks its connection, so that steps share several where there is one.
 const LANES_THAT_WAIT: usize = 16;
+
+/// Once connections were left because no master is behind them, so long passes before the next: who
+/// tries again with each step would use up the ports of the machine.
+const BREATH: Duration = Duration::from_millis(100);
 
 /// How servers are connected to. The same for all of a cluster.
 pub(super) struct Manner {
@@ -110,6 +115,9 @@ pub(super) struct Server {
     client: Client,
     lanes: Vec<Lane>,
     turn: AtomicUsize,
+    /// How often all connections were left. Those that were made before are not used any more.
+    left: AtomicU64,
+    left_at: RwLock<Option<Instant>>,
     patience: Duration,
 }
 
@@ -120,6 +128,8 @@ impl Server {
             address,
             lanes: (0..manner.lanes).map(|_| Lane::default()).collect(),
             turn: AtomicUsize::new(0),
+            left: AtomicU64::new(0),
+            left_at: RwLock::default(),
             patience: manner.patience,
         })
     }
@@ -127,8 +137,9 @@ impl Server {
     /// A connection. An error says that there is none, so that the server was told nothing.
     pub(super) async fn reach(&self) -> Result<Reached<'_>, RedisError> {
         let lane = &self.lanes[self.turn.fetch_add(1, Ordering::Relaxed) % self.lanes.len()];
-        let open = lane.connection(&self.client, self.patience).await?;
-        Ok(Reached { lane, open })
+        let open = lane.connection(self).await?;
+        let server = self;
+        Ok(Reached { server, lane, open })
     }
 
     /// Reaches it, and sends commands.
@@ -141,10 +152,51 @@ impl Server {
         let mut answers = self.send(&[command]).await?;
         answers.pop().unwrap_or_default().extract_error()
     }
+
+    /// Asks whether it is there and takes what is written: a replica would answer, too.
+    pub(super) async fn serves(&self) -> Result<(), RedisError> {
+        let reached = self.reach().await?;
+        let open = reached.open.clone();
+        // Who may not ask for the role, or asks a proxy, hears an error: then an answer has to do.
+        let asked = [redis::cmd("PING"), redis::cmd("ROLE")];
+        let mut answers = reached.send(&asked).await?.into_iter();
+        answers.next().unwrap_or_default().extract_error()?;
+        let role = answers.next().and_then(list).unwrap_or_default();
+        match role.first().and_then(text) {
+            Some(role) if role != "master" => {
+                self.leave(&open);
+                Err(RedisError::from((
+                    ErrorKind::Client,
+                    "the server is a replica, which takes nothing that is written; name the \
+                     master (storage.url)",
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Behind this connection is no master. The next step connects again, as another one may be
+    /// behind the name or the proxy by now.
+    fn leave(&self, open: &Open) {
+        // Many hear it at once, and some may be connected again already.
+        let (from, to) = (open.leave, open.leave + 1);
+        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
+        let left = self.left.compare_exchange(from, to, success, failure);
+        if left.is_ok() {
+            *self.left_at.write() = Some(Instant::now());
+        }
+    }
+
+    /// How long it is until the next connection may be made.
+    fn breath(&self) -> Duration {
+        let left_at = *self.left_at.read();
+        left_at.map_or(Duration::ZERO, |at| BREATH.saturating_sub(at.elapsed()))
+    }
 }
 
 /// A server that there is a connection to.
 pub(super) struct Reached<'a> {
+    server: &'a Server,
     lane: &'a Lane,
     open: Open,
 }
@@ -153,7 +205,11 @@ impl Reached<'_> {
     /// Sends commands, one behind the other and nothing between them. What the server refuses is
     /// an answer; an error says that we cannot know whether it did them.
     pub(super) async fn send(self, commands: &[Cmd]) -> Result<Vec<Value>, RedisError> {
-        let Self { lane, mut open } = self;
+        let Self {
+            server,
+            lane,
+            mut open,
+        } = self;
         let connection = &mut open.connection;
         let sent = match commands {
             [command] => connection
@@ -170,9 +226,11 @@ impl Reached<'_> {
                     .await
             }
         };
-        if sent.is_err() {
+        match &sent {
             // Whatever it was, answers may be out of step now.
-            lane.forget(open.number);
+            Err(_) => lane.forget(open.number),
+            Ok(answers) if answers.iter().any(is_no_master) => server.leave(&open),
+            Ok(_) => {}
         }
         sent
     }
@@ -182,6 +240,8 @@ impl Reached<'_> {
 #[derive(Clone)]
 struct Open {
     number: u64,
+    /// How often all connections of its server had been left before.
+    leave: u64,
     connection: MultiplexedConnection,
     life: Arc<Life>,
 }
@@ -245,11 +305,12 @@ struct Lane {
 }
 
 impl Lane {
-    async fn connection(&self, client: &Client, patience: Duration) -> Result<Open, RedisError> {
+    async fn connection(&self, server: &Server) -> Result<Open, RedisError> {
         // On one that has ended nothing is sent any more, so that another may take its place unasked.
         let open = || {
+            let left = server.left.load(Ordering::Acquire);
             let open = self.open.read().clone();
-            open.filter(|open| !open.life.ended.load(Ordering::Relaxed))
+            open.filter(|open| open.leave >= left && !open.life.ended.load(Ordering::Relaxed))
         };
         if let Some(open) = open() {
             return Ok(open);
@@ -265,10 +326,13 @@ impl Lane {
         {
             return Err(error.clone());
         }
-        match connect(client, patience).await {
+        sleep(server.breath()).await;
+        let leave = server.left.load(Ordering::Acquire);
+        match connect(&server.client, server.patience).await {
             Ok((connection, life)) => {
                 let open = Open {
                     number: connecting.1 + 1,
+                    leave,
                     connection,
                     life: Arc::new(life),
                 };

@@ -12,7 +12,7 @@ use watchword_core::StoreError;
 
 use super::call::Call;
 use super::inspect::inspect;
-use super::refused::RedisRefused;
+use super::refused::{RedisRefused, is_no_master};
 use super::server::{Manner, Shared};
 use super::topology::Topology;
 use super::url::RedisUrl;
@@ -141,7 +141,7 @@ impl Servers {
         answers.pop().ok_or_else(Unreadable::error)
     }
 
-    /// Whether a server answers.
+    /// Whether a server answers, as a master.
     pub(super) async fn ready(&self) -> Result<(), StoreError> {
         self.in_time(async {
             let answered = self.topology.answers().await;
@@ -227,9 +227,14 @@ impl Servers {
         }
         let reached = server.reach().await.map_err(Undelivered::Untold)?;
         let answers = reached.send(&commands).await.map_err(Undelivered::Lost)?;
+        // It comes before whatever stands behind it.
+        let nothing_done = answers.get(usize::from(asking)).is_some_and(is_no_master);
         let answers = answers.into_iter().map(Value::extract_error);
         let answers = answers.collect::<Result<Vec<_>, _>>();
-        let mut answers = answers.map_err(Undelivered::Lost)?;
+        let mut answers = answers.map_err(|refusal| match nothing_done {
+            true => Undelivered::Untold(refusal),
+            false => Undelivered::Lost(refusal),
+        })?;
         if asking {
             answers.remove(0);
         }

@@ -135,6 +135,7 @@ impl Topology {
     /// The server did not answer, or answered that it is not the right one.
     pub(super) fn doubt(&self, server: &Shared) {
         match &self.kind {
+            // Who is behind its name is found out with the next connection.
             Kind::Single(_) => {}
             Kind::Sentinel { current, .. } => {
                 let mut current = current.write();
@@ -268,10 +269,10 @@ impl Topology {
         Ok(server)
     }
 
-    /// Whether any server answers.
+    /// Whether any server answers, as a master.
     pub(super) async fn answers(&self) -> Result<(), RedisError> {
         let masters = self.masters().await?;
-        let answers = masters.iter().map(|server| server.ask(redis::cmd("PING")));
+        let answers = masters.iter().map(|server| server.serves());
         let answers = join_all(answers).await;
         for (server, answer) in masters.iter().zip(&answers) {
             if answer.is_err() {

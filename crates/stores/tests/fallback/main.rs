@@ -132,6 +132,7 @@ macro_rules! on_every_primary {
             of_a_primary_in_memory: Switched => $($test),+;
             of_a_redis_that_was_killed: RedisKilled => $($test),+;
             of_a_redis_that_hangs: RedisHanging => $($test),+;
+            of_a_redis_that_was_demoted: RedisDemoted => $($test),+;
             of_a_postgres_that_was_killed: PostgresKilled => $($test),+;
         }
     };
@@ -164,6 +165,9 @@ outages! {
         a_failing_step_is_enough_to_notice_and_the_next_one_is_served_here;
     noticed_at_a_redis_that_hangs: RedisHanging =>
         a_failing_step_is_enough_to_notice_and_the_next_one_is_served_here;
+    refused_by_a_redis_that_was_demoted: RedisDemoted =>
+        a_step_that_the_primary_did_not_hear_of_is_done_here_at_once,
+        a_resend_that_the_primary_did_not_hear_of_is_done_here_at_once;
     noticed_at_a_postgres_that_hangs: PostgresHanging =>
         a_failing_step_is_enough_to_notice_and_the_next_one_is_served_here;
     refused_in_memory: Unreached =>

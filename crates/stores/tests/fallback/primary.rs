@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     RedisKilled,
     /// It takes connections and answers nothing, and then goes on.
     RedisHanging,
+    /// It becomes a replica, which hangs up on nobody and takes nothing that is written.
+    RedisDemoted,
     /// `kill -9`, and a start with what it had kept.
     PostgresKilled,
     /// It takes connections and answers nothing, and then goes on.
@@ -43,7 +45,9 @@ impl Kind {
     pub(crate) fn is_there(self) -> bool {
         match self {
             Self::Switched | Self::Unreached => true,
-            Self::Redis | Self::RedisKilled | Self::RedisHanging => redis::is_there(),
+            Self::Redis | Self::RedisKilled | Self::RedisHanging | Self::RedisDemoted => {
+                redis::is_there()
+            }
             Self::PostgresKilled | Self::PostgresHanging => Installed::find().is_some(),
         }
     }
@@ -141,7 +145,7 @@ impl Primary {
                 let (_server, _storage) = (server, storage);
                 (store, Server::Shared { _server, _storage })
             }
-            Kind::RedisKilled | Kind::RedisHanging => {
+            Kind::RedisKilled | Kind::RedisHanging | Kind::RedisDemoted => {
                 let kept = ["--appendonly", "yes", "--appendfsync", "always"];
                 let server = RedisServer::start(&kept);
                 let storage = redis(&server.url(&format!("?{}", kind.patience()))).await;
@@ -188,6 +192,10 @@ impl Primary {
             Server::None => self.state.store(OFF, Ordering::SeqCst),
             Server::Shared { .. } => panic!("others use it"),
             Server::Redis { server, .. } if self.kind == Kind::RedisHanging => server.hang(),
+            Server::Redis { server, .. } if self.kind == Kind::RedisDemoted => {
+                // Of nobody, so that it keeps what it has.
+                server.connect().ask(&["REPLICAOF", "127.0.0.1", "1"]);
+            }
             Server::Redis { server, .. } => server.kill(),
             Server::Postgres { server, .. } => {
                 let mut server = server.lock().await;
@@ -205,6 +213,9 @@ impl Primary {
             Server::None => self.state.store(ON, Ordering::SeqCst),
             Server::Shared { .. } => panic!("others use it"),
             Server::Redis { server, .. } if self.kind == Kind::RedisHanging => server.go_on(),
+            Server::Redis { server, .. } if self.kind == Kind::RedisDemoted => {
+                server.connect().ask(&["REPLICAOF", "NO", "ONE"]);
+            }
             Server::Redis { server, .. } => server.start_again(),
             Server::Postgres { server, .. } => {
                 let mut server = server.lock().await;

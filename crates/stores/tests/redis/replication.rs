@@ -10,7 +10,7 @@ use super::fixture::{HANGS, open};
 use super::node::{Node, WRONG};
 use super::servers::{Answer, RedisServer, is_there, until};
 
-fn replica_of(master: &RedisServer) -> RedisServer {
+pub(crate) fn replica_of(master: &RedisServer) -> RedisServer {
     let port = master.port.to_string();
     let replica = RedisServer::start(&[
         "--replicaof",
