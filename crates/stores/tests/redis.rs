@@ -28,6 +28,8 @@ mod outages;
 mod refusals;
 #[path = "redis/replication.rs"]
 mod replication;
+#[path = "redis/shards.rs"]
+mod shards;
 #[path = "redis/trips.rs"]
 mod trips;
 

@@ -4,9 +4,9 @@
 //! index: an entry is written before the row that it stands for, the row decides, and an entry
 //! whose row says otherwise is moved or dropped when it is met.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use redis::Value;
 use uuid::Uuid;
 use watchword_core::{DeliveryId, MessageKey, Note, StoreError, Timestamp, Turn, VerificationId};
@@ -56,8 +56,11 @@ impl RedisStore {
     ) -> Result<Option<Turn>, StoreError> {
         let planned = note.dispatched.and_then(|end| end.fallback);
         let expected = planned.and_then(|fallback| fallback.due);
+        // In a cluster, what is noted lies on other shards than its entry and its names: none of them
+        // being gone keeps the rest from being written.
+        let mut written = Ok(());
         if let Some(due) = expected {
-            self.expect(id, due, now).await?;
+            written = self.expect(id, due, now).await;
         }
         let call = self.calls.note(id, &note, now);
         let answer = self.servers.call(&call).await?;
@@ -67,7 +70,7 @@ impl RedisStore {
         }
         let noted = noted(told, id).ok_or_else(Unreadable::error)?;
         if let Some(due) = noted.at_once {
-            self.settle(id, None, Some(due), now).await?;
+            written = written.and(self.settle(id, None, Some(due), now).await);
         }
         let names = note.names.iter().map(|(name, delivery)| async move {
             let key = self.calls.names.message(name.0);
@@ -78,8 +81,10 @@ impl RedisStore {
                 .moment(noted.until);
             self.servers.call(&call).await
         });
-        try_join_all(names).await?;
-        Ok(noted.turn)
+        for named in join_all(names).await {
+            written = written.and(named.map(drop));
+        }
+        written.map(|()| noted.turn)
     }
 
     pub(super) async fn locate_message(
@@ -109,55 +114,104 @@ impl RedisStore {
         now: Timestamp,
     ) -> Result<Vec<VerificationId>, StoreError> {
         let sets = (0..DUE_SETS).map(|set| self.overdue_of(set, most, now));
-        let found = try_join_all(sets).await?;
-        let mut found: Vec<_> = found.into_iter().flatten().collect();
+        let (mut found, mut answered, mut failed) = (Vec::new(), false, None);
+        for of_set in join_all(sets).await {
+            match of_set {
+                Ok(of_set) => {
+                    answered = true;
+                    found.extend(of_set);
+                }
+                Err(error) => {
+                    waits(&error);
+                    failed = failed.or(Some(error));
+                }
+            }
+        }
+        if let (false, Some(error)) = (answered, failed) {
+            return Err(error);
+        }
         found.sort_unstable();
         let ids = found.into_iter().map(|(_, id)| id);
         Ok(ids.take(most).collect())
     }
 
+    /// Those of one set whose rows can be asked at present.
     async fn overdue_of(
         &self,
         set: u16,
         most: usize,
         now: Timestamp,
     ) -> Result<Vec<(Timestamp, VerificationId)>, StoreError> {
+        let began = Instant::now();
         let (mut found, mut offset) = (Vec::new(), 0_u64);
-        while found.len() < most {
-            let call = self
-                .calls
-                .call(&script::DUE, self.calls.names.due(set), now);
-            let count = u64::try_from(most).unwrap_or(u64::MAX);
-            let answer = self
-                .servers
-                .call(&call.number(offset).number(count))
-                .await?;
-            let (read_at, entries) = due_entries(answer).ok_or_else(Unreadable::error)?;
-            let looks = entries.iter().map(|(score, id)| async move {
-                let call = self.calls.of_verification(&script::FALL_BACK, *id, now);
-                let answer = self.servers.call(&call.byte(1)).await?;
-                let mut told = Told::of(&answer).ok_or_else(Unreadable::error)?;
-                let due = match told.verdict {
-                    "due" => Some(told.moment().ok_or_else(Unreadable::error)?),
-                    _ => None,
-                };
-                Ok::<_, StoreError>((*score, *id, due))
-            });
-            for (score, id, due) in try_join_all(looks).await? {
+        loop {
+            let (read_at, entries) = match self.due_page(set, offset, most, now).await {
+                Ok(page) => page,
+                Err(error) if found.is_empty() => return Err(error),
+                Err(error) => {
+                    waits(&error);
+                    return Ok(found);
+                }
+            };
+            let looks = entries
+                .iter()
+                .map(|(score, id)| async move { (*score, *id, self.due_of(*id, now).await) });
+            let mut moved = Vec::new();
+            for (score, id, due) in join_all(looks).await {
                 match due {
-                    Some(due) if due <= read_at => {
-                        found.push((due, id));
-                        offset += 1;
+                    Ok(Some(due)) if due <= read_at => found.push((due, id)),
+                    Ok(None) if score.plus(STRAY) > read_at => {}
+                    Ok(due) => {
+                        moved.push((id, score, due));
+                        continue;
                     }
-                    None if score.plus(STRAY) > read_at => offset += 1,
-                    due => self.settle(id, Some(score), due, now).await?,
+                    Err(error) => waits(&error),
+                }
+                offset += 1;
+            }
+            for (id, score, due) in moved {
+                if let Err(error) = self.settle(id, Some(score), due, now).await {
+                    waits(&error);
+                    return Ok(found);
                 }
             }
-            if entries.len() < most {
-                break;
+            // A row on a server that hangs has taken the time that there was.
+            if entries.len() < most || found.len() >= most || self.servers.is_late(began) {
+                return Ok(found);
             }
         }
-        Ok(found)
+    }
+
+    async fn due_page(
+        &self,
+        set: u16,
+        offset: u64,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<(Timestamp, Vec<(Timestamp, VerificationId)>), StoreError> {
+        let key = self.calls.names.due(set);
+        let count = u64::try_from(most).unwrap_or(u64::MAX);
+        let call = self.calls.call(&script::DUE, key, now);
+        let answer = self
+            .servers
+            .call(&call.number(offset).number(count))
+            .await?;
+        due_entries(answer).ok_or_else(Unreadable::error)
+    }
+
+    /// When the turn of a verification is due, as its row says.
+    async fn due_of(
+        &self,
+        id: VerificationId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let call = self.calls.of_verification(&script::FALL_BACK, id, now);
+        let answer = self.servers.call(&call.byte(1)).await?;
+        let mut told = Told::of(&answer).ok_or_else(Unreadable::error)?;
+        match told.verdict {
+            "due" => told.moment().ok_or_else(Unreadable::error).map(Some),
+            _ => Ok(None),
+        }
     }
 
     pub(super) async fn take_turn(
@@ -218,6 +272,11 @@ impl RedisStore {
             .maybe_number(due.map(Timestamp::as_millis));
         self.servers.call(&call).await.map(drop)
     }
+}
+
+/// Says that a due fallback is left until its server is there again.
+fn waits(error: &StoreError) {
+    tracing::debug!(%error, "a due fallback waits for its server");
 }
 
 /// When the entries were read, and those that were due then.

@@ -3,7 +3,7 @@
 //! **Invariant:** a call is sent again only where the server said that it did not do it (it does
 //! not know the script, or does not keep the slot). A lost answer is an error, never a second try.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
@@ -99,6 +99,11 @@ impl Servers {
         timeout(longest, step).map(move |done| {
             done.unwrap_or_else(|_| Err(StoreError::unavailable(NoAnswer(longest))))
         })
+    }
+
+    /// Whether a step that began then has no time left for another server that does not answer.
+    pub(super) fn is_late(&self, began: Instant) -> bool {
+        began.elapsed() > self.longest * 4 / 9
     }
 
     /// Calls a script.
