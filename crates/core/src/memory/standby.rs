@@ -21,14 +21,13 @@ use crate::verification::Verification;
 pub struct CountedRecipient {
     /// Who.
     pub index: RecipientIndex,
-    /// Sends.
-    pub sends: usize,
-    /// Failed checks.
-    pub failures: usize,
+    /// When something was sent, in order, and for which purpose where that is its newest code, made
+    /// here.
+    pub sends: Vec<(Timestamp, Option<Purpose>)>,
+    /// When checks failed, in order.
+    pub failures: Vec<Timestamp>,
     /// Whether the row of failures ended in a lock.
     pub locked: bool,
-    /// The purposes whose newest code was made here, none of them before that moment.
-    pub purposes: Vec<Purpose>,
 }
 
 /// What was counted in one part of the store since some moment.
@@ -36,8 +35,8 @@ pub struct CountedRecipient {
 pub struct Counted {
     /// For whom something was.
     pub recipients: Vec<CountedRecipient>,
-    /// Sends that sources asked for.
-    pub sources: Vec<(SourceIndex, usize)>,
+    /// When sources asked for sends, in order.
+    pub sources: Vec<(SourceIndex, Vec<Timestamp>)>,
 }
 
 /// A send that was charged elsewhere.
@@ -208,40 +207,56 @@ impl<J: Journal> MemoryStore<J> {
 
     /// What one of [`super::SHARDS`] parts counted from `since` on and before `until`.
     pub fn counted(&self, part: usize, since: Timestamp, until: Timestamp) -> Counted {
-        let number = |log: &SlidingLog| {
-            let within = |at: &&Timestamp| **at >= since && **at < until;
-            log.moments().iter().filter(within).count()
+        let within = |at: Timestamp| at >= since && at < until;
+        let moments = |log: &SlidingLog| -> Vec<Timestamp> {
+            let moments = log.moments().iter().copied();
+            moments.filter(|at| within(*at)).collect()
         };
         let mut counted = Counted::default();
         {
             let shard = self.part(part);
             for (index, ledger) in shard.ledgers() {
-                let (sends, failures) = (number(&ledger.sends), number(&ledger.failures));
-                if sends == 0 && failures == 0 {
+                let (sends, failures) = (moments(&ledger.sends), moments(&ledger.failures));
+                if sends.is_empty() && failures.is_empty() {
                     continue;
                 }
-                let slots = ledger.slots.iter();
-                let own = slots.filter(|slot| {
-                    let sent = slot.sent_at.is_some_and(|at| at >= since && at < until);
-                    sent && shard.has(slot.id)
+                let own = ledger.slots.iter().filter_map(|slot| {
+                    let sent_at = slot.sent_at.filter(|at| within(*at))?;
+                    shard.has(slot.id).then_some((sent_at, &slot.purpose))
                 });
                 counted.recipients.push(CountedRecipient {
                     index,
-                    sends,
+                    sends: with_purposes(sends, own.collect()),
+                    locked: ledger.locked && !failures.is_empty(),
                     failures,
-                    locked: ledger.locked && failures > 0,
-                    purposes: own.map(|slot| slot.purpose.clone()).collect(),
                 });
             }
         }
         if let Some(sources) = self.source_part(part) {
             for (index, log) in sources.all() {
-                let sends = number(&log);
-                if sends > 0 {
+                let sends = moments(&log);
+                if !sends.is_empty() {
                     counted.sources.push((index, sends));
                 }
             }
         }
         counted
     }
+}
+
+/// Sends with the purposes whose newest one they are. A purpose may be remembered for longer than
+/// its send.
+fn with_purposes(
+    sends: Vec<Timestamp>,
+    mut own: Vec<(Timestamp, &Purpose)>,
+) -> Vec<(Timestamp, Option<Purpose>)> {
+    let sends = sends.into_iter().map(|at| {
+        let found = own.iter().position(|(sent_at, _)| *sent_at == at);
+        (at, found.map(|place| own.remove(place).1.clone()))
+    });
+    let mut sends: Vec<_> = sends.collect();
+    let rest = own.into_iter();
+    sends.extend(rest.map(|(at, purpose)| (at, Some(purpose.clone()))));
+    sends.sort_by_key(|(at, _)| *at);
+    sends
 }

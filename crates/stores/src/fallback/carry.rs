@@ -2,13 +2,15 @@
 //!
 //! By the steps that every store has: a send is counted by starting a verification whose code
 //! nobody has, a failure by guessing at one. There they count from the return on, which is later
-//! than they happened: never less strict.
+//! than they happened: never less strict. What was taken is written down send by send and failure
+//! by failure, so that a return that fails in the middle repeats nothing but the step that failed.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use watchword_core::keys::{KeyId, Sealed};
 use watchword_core::memory::{CountedRecipient, Journal, SHARDS};
 use watchword_core::{
@@ -18,6 +20,7 @@ use watchword_core::{
 };
 
 use super::Shared;
+use super::taken::TakenOf;
 
 /// The purpose of what is started for no other purpose than to be counted.
 const COUNTED: &str = "watchword:counted-elsewhere";
@@ -31,15 +34,6 @@ const ENDLESS: FailureBudget = FailureBudget {
     per_day: u32::MAX,
     in_a_row: u32::MAX,
 };
-
-/// From when on the counts of each part are owed.
-pub(super) struct Owed(Vec<Timestamp>);
-
-impl Owed {
-    pub(super) fn since(since: Timestamp) -> Self {
-        Self(vec![since; SHARDS])
-    }
-}
 
 /// A verification that counts as a send and whose code nobody has.
 pub(super) fn blank(recipient: RecipientIndex, purpose: Purpose, terms: SendTerms) -> StartStep {
@@ -85,52 +79,95 @@ impl<J: Journal> Shared<J> {
         }
     }
 
-    /// Takes everything to the primary that was counted here before `until`, once.
+    /// Takes everything to the primary that was counted here before `until` and was not taken there
+    /// yet.
+    ///
+    /// After a failure no part is begun any more. Those under way end as they do: a call that was
+    /// dropped may have been done, and nobody would know.
     pub(super) async fn carry_until(&self, until: Timestamp) -> Result<(), StoreError> {
+        self.carry_undone().await?;
+        let failed = AtomicBool::new(false);
+        let failed = &failed;
         stream::iter(0..SHARDS)
-            .map(|part| self.carry_part(part, until))
+            .map(|part| async move {
+                if failed.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                let carried = self.carry_part(part, until).await;
+                failed.fetch_or(carried.is_err(), Ordering::Relaxed);
+                carried
+            })
             .buffer_unordered(AT_A_TIME)
-            .try_collect::<()>()
+            .fold(Ok(()), |first: Result<(), StoreError>, carried| async {
+                first.and(carried)
+            })
             .await
     }
 
     async fn carry_part(&self, part: usize, until: Timestamp) -> Result<(), StoreError> {
-        let since = self.owed.lock().0[part];
+        let since = self.owed.lock().since;
         let counted = self.local.counted(part, since, until);
         for recipient in &counted.recipients {
             self.carry_recipient(recipient).await?;
         }
-        for (source, sends) in counted.sources {
-            self.carry_source(source, sends).await?;
+        for (source, sends) in &counted.sources {
+            self.carry_source(*source, sends).await?;
         }
-        self.owed.lock().0[part] = until;
         Ok(())
     }
 
+    /// What was begun to count failures by it, and counted as a send since.
+    async fn carry_undone(&self) -> Result<(), StoreError> {
+        loop {
+            let Some(undone) = self.owed.lock().undone.last().cloned() else {
+                return Ok(());
+            };
+            let id = undone.id;
+            self.primary.withdraw(undone, self.clock.now()).await?;
+            self.owed.lock().undone.retain(|undone| undone.id != id);
+        }
+    }
+
     async fn carry_recipient(&self, counted: &CountedRecipient) -> Result<(), StoreError> {
-        let unnamed = Purpose::unnamed_at(COUNTED);
-        let rest = counted.sends.saturating_sub(counted.purposes.len());
-        // Those with a purpose of their own last: their cooldown goes along, and the code of the
-        // same purpose that the primary may have is older than the one here, so it dies.
-        let purposes = std::iter::repeat_n(&unnamed, rest).chain(&counted.purposes);
-        for purpose in purposes {
-            let step = blank(counted.index, purpose.clone(), self.free_terms());
+        let index = counted.index;
+        let taken = self.owed.lock().recipients.get(&index).copied();
+        let taken = taken.unwrap_or_default();
+        let sent = taken.sends.of(counted.sends.iter().map(|(at, _)| *at));
+        for (at, purpose) in counted.sends.iter().skip(sent) {
+            // One with a purpose of its own brings its cooldown along, and the code of the same
+            // purpose that the primary may have is older than the one here, so it dies.
+            let purpose = purpose.clone();
+            let purpose = purpose.unwrap_or_else(|| Purpose::unnamed_at(COUNTED));
+            let step = blank(index, purpose, self.free_terms());
             let id = step.id;
             self.primary.start(step, self.clock.now()).await?;
+            self.take(index, |taken| taken.sends.take(*at));
             // Or it would be taken for the newer code while it lives.
             self.primary.fail(id, self.clock.now()).await?;
         }
-        self.carry_failures(counted.index, counted.failures, counted.locked)
-            .await
+        let failed = taken.failures.of(counted.failures.iter().copied());
+        let mut left = counted.failures.iter().skip(failed);
+        let number = left.len();
+        self.carry_failures(index, number, counted.locked, || {
+            if let Some(at) = left.next() {
+                self.take(index, |taken| taken.failures.take(*at));
+            }
+        })
+        .await
+    }
+
+    fn take(&self, recipient: RecipientIndex, take: impl FnOnce(&mut TakenOf)) {
+        take(self.owed.lock().recipients.entry(recipient).or_default());
     }
 
     /// Counts failed checks at the primary, and locks the recipient with the last of them if they
-    /// locked it here.
+    /// locked it here. `counted` is told of each.
     pub(super) async fn carry_failures(
         &self,
         recipient: RecipientIndex,
         failures: usize,
         locked: bool,
+        counted: impl FnMut() + Send,
     ) -> Result<(), StoreError> {
         if failures == 0 {
             return Ok(());
@@ -140,11 +177,38 @@ impl<J: Journal> Shared<J> {
         let mut step = blank(recipient, purpose, self.free_terms());
         step.max_attempts = attempts;
         step.ttl = Duration::from_mins(5);
-        let (id, app) = (step.id, step.app.clone());
+        let id = step.id;
         let started = self.primary.start(step, self.clock.now()).await?;
         let StartOutcome::Started(charged) = started else {
             return Ok(()); // it is locked there already
         };
+        let undone = Withdrawal {
+            id,
+            charged,
+            source: None,
+            ends: true,
+        };
+        let ended = match self.guess(id, attempts, locked, counted).await {
+            Ok(()) => {
+                let undone = undone.clone();
+                self.primary.withdraw(undone, self.clock.now()).await
+            }
+            failed => failed,
+        };
+        if ended.is_err() {
+            self.owed.lock().undone.push(undone);
+        }
+        ended
+    }
+
+    /// Guesses wrong.
+    async fn guess(
+        &self,
+        id: VerificationId,
+        attempts: u32,
+        locked: bool,
+        mut counted: impl FnMut() + Send,
+    ) -> Result<(), StoreError> {
         for number in 1..=attempts {
             let in_a_row = if locked && number == attempts {
                 1
@@ -152,7 +216,7 @@ impl<J: Journal> Shared<J> {
                 u32::MAX
             };
             let guess = CheckStep {
-                app: app.clone(),
+                app: AppId::default(),
                 target: CheckTarget::Id(id),
                 candidates: Vec::new(),
                 failures: Some(FailureBudget {
@@ -161,18 +225,19 @@ impl<J: Journal> Shared<J> {
                 }),
             };
             self.primary.check(guess, self.clock.now()).await?;
+            counted();
         }
-        let undone = Withdrawal {
-            id,
-            charged,
-            source: None,
-            ends: true,
-        };
-        self.primary.withdraw(undone, self.clock.now()).await
+        Ok(())
     }
 
-    async fn carry_source(&self, source: SourceIndex, sends: usize) -> Result<(), StoreError> {
-        for _ in 0..sends {
+    async fn carry_source(
+        &self,
+        source: SourceIndex,
+        sends: &[Timestamp],
+    ) -> Result<(), StoreError> {
+        let taken = self.owed.lock().sources.get(&source).copied();
+        let taken = taken.unwrap_or_default().of(sends.iter().copied());
+        for at in sends.iter().skip(taken) {
             let terms = SendTerms {
                 source: Some(SourceCharge {
                     index: source,
@@ -184,6 +249,8 @@ impl<J: Journal> Shared<J> {
             let nobody = RecipientIndex::from_bytes(drawn());
             let step = blank(nobody, Purpose::unnamed_at(COUNTED), terms);
             self.primary.start(step, self.clock.now()).await?;
+            let mut owed = self.owed.lock();
+            owed.sources.entry(source).or_default().take(*at);
         }
         Ok(())
     }

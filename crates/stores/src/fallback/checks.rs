@@ -63,8 +63,11 @@ impl<J: Journal> Shared<J> {
         let held = self.local.held(id).filter(|held| held.addressed);
         if let (CheckOutcome::Incorrect { .. }, Some(held)) = (&outcome, held) {
             let locked = self.local.is_locked(held.recipient);
-            let carried = self.carry_failures(held.recipient, 1, locked).await;
-            if self.watched(carried).await.is_err() {
+            let mut counted = false;
+            let carried = self
+                .carry_failures(held.recipient, 1, locked, || counted = true)
+                .await;
+            if self.watched(carried).await.is_err() && !counted {
                 // It is owed, and what is owed counts from the outage on.
                 let budget = budget.unwrap_or_default();
                 let at = self.local_moment(self.mirror_moment(now));

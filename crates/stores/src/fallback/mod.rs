@@ -18,6 +18,7 @@ mod owed;
 mod replays;
 mod sends;
 mod store;
+mod taken;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -30,10 +31,10 @@ use tokio::task::AbortHandle;
 use watchword_core::memory::{Journal, MemoryStore};
 use watchword_core::{Clock, ReplayStore, Store, StoreError, Timestamp};
 
-use self::carry::Owed;
 pub(crate) use self::keys::CopiedKeys;
 pub(crate) use self::late::{Alone, Late, reach};
 use self::owed::{OWED_SINCE, owe_since, owed_since};
+use self::taken::Owed;
 
 /// How often the primary is asked whether it is there.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -103,7 +104,10 @@ impl<J: Journal> LocalFallback<J> {
             away: AtomicBool::new(since.is_some()),
             gate: RwLock::new(()),
             floor: AtomicU64::new(since.unwrap_or_default().as_millis()),
-            owed: Mutex::new(Owed::since(since.unwrap_or_default())),
+            owed: Mutex::new(Owed {
+                since: since.unwrap_or_default(),
+                ..Owed::default()
+            }),
             lifted: tokio::sync::Mutex::default(),
         });
         if since.is_some() {
@@ -216,7 +220,7 @@ impl<J: Journal> Shared<J> {
             tracing::error!(%error, "the primary storage is away and the local one fails too");
             return;
         }
-        *self.owed.lock() = Owed::since(since);
+        self.owed.lock().begin(since);
         self.floor.fetch_max(since.as_millis(), Ordering::AcqRel);
         self.away.store(true, Ordering::Release);
         say_away(why);
@@ -238,6 +242,7 @@ impl<J: Journal> Shared<J> {
         self.carry_lifted().await?;
         self.carry_until(Timestamp::from_millis(u64::MAX)).await?;
         self.local.abandon(OWED_SINCE).await?;
+        self.owed.lock().begin(Timestamp::from_millis(u64::MAX));
         self.away.store(false, Ordering::Release);
         tracing::info!("the primary storage is back, and has what was counted meanwhile");
         Ok(())

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod carries;
 mod outages;
 #[path = "../servers/postgres.rs"]
 mod postgres;

@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -104,6 +104,12 @@ pub(crate) struct Primary {
     kind: Kind,
     store: Arc<dyn Both>,
     state: AtomicU8,
+    /// The how manieth step from here on fails; none any more.
+    fails: AtomicUsize,
+    /// Whether it is away from that step on.
+    stays: AtomicBool,
+    /// Whether answers come a moment after their step.
+    dawdles: AtomicBool,
     server: Server,
 }
 
@@ -182,6 +188,9 @@ impl Primary {
             kind,
             store,
             state: AtomicU8::new(ON),
+            fails: AtomicUsize::new(0),
+            stays: AtomicBool::new(false),
+            dawdles: AtomicBool::new(false),
             server,
         }
     }
@@ -232,7 +241,39 @@ impl Primary {
         self.ready().await.unwrap_err();
     }
 
+    /// One step fails, the how manieth from here on, and is not done. The others are done a moment
+    /// before they are answered.
+    pub(crate) fn fail_at(&self, step: usize) {
+        self.dawdles.store(true, Ordering::SeqCst);
+        self.fails.store(step, Ordering::SeqCst);
+    }
+
+    /// The same, and it is away from there on.
+    pub(crate) fn go_down_at(&self, step: usize) {
+        self.stays.store(true, Ordering::SeqCst);
+        self.fail_at(step);
+    }
+
+    /// Whether that step has not come yet.
+    pub(crate) fn is_to_fail(&self) -> bool {
+        self.fails.load(Ordering::SeqCst) > 0
+    }
+
+    async fn dawdle(&self) {
+        if self.dawdles.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn reach(&self) -> Result<&dyn Both, StoreError> {
+        let (set, fetch) = (Ordering::SeqCst, Ordering::SeqCst);
+        let count = |left: usize| left.checked_sub(1);
+        if self.fails.fetch_update(set, fetch, count) == Ok(1) {
+            if self.stays.load(Ordering::SeqCst) {
+                self.state.store(OFF, Ordering::SeqCst);
+            }
+            return Err(StoreError::unavailable("it failed this once"));
+        }
         match (self.state.load(Ordering::SeqCst), self.kind) {
             (ON, _) => Ok(&*self.store),
             (_, Kind::Unreached) => Err(StoreError::not_reached("nobody is there")),
@@ -246,7 +287,9 @@ macro_rules! behind_the_switch {
         #[async_trait]
         impl Store for Primary {
             $(async fn $name(&self, $($argument: $kind),*) -> Result<$answer, StoreError> {
-                self.reach()?.$name($($argument),*).await
+                let answer = self.reach()?.$name($($argument),*).await;
+                self.dawdle().await;
+                answer
             })+
         }
     };
