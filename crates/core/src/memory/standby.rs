@@ -116,19 +116,25 @@ impl<J: Journal> MemoryStore<J> {
     }
 
     /// Counts a send that the primary admitted at `now`. A code of the same recipient and purpose
-    /// that is kept here is dead from then on.
-    pub fn mirror_send(&self, send: Elsewhere<'_>, now: Timestamp) {
+    /// that is kept here is dead from then on. Answers with the moments that it counts from, for the
+    /// recipient and for the source.
+    pub fn mirror_send(
+        &self,
+        send: Elsewhere<'_>,
+        now: Timestamp,
+    ) -> (Option<Timestamp>, Option<Timestamp>) {
         self.look_back(send.terms);
+        let mut asked_at = None;
         if let Some(charge) = &send.terms.source {
             let mut sources = self.source(charge.index);
             sources.change(charge.index, |log| {
                 log.forget(send.terms.horizon(), now);
-                log.record(now);
+                asked_at = Some(log.record(now));
                 self.append(|out| Change::put_source(out, charge.index, log));
             });
         }
         if send.terms.failures.is_none() {
-            return;
+            return (None, asked_at);
         }
         let mut shard = self.shard(send.recipient.tag());
         let mut ledger = shard.ledger(send.recipient).unwrap_or_default();
@@ -142,9 +148,10 @@ impl<J: Journal> MemoryStore<J> {
             self.append(|out| Change::put(out, &old));
         }
         let memory = send.terms.memory(send.ttl);
-        ledger.count_send(send.purpose, send.id, memory, now);
+        let sent_at = ledger.count_send(send.purpose, send.id, memory, now);
         shard.put_ledger(send.recipient, &ledger);
         self.append(|out| Change::put_ledger(out, send.recipient, &ledger));
+        (Some(sent_at), asked_at)
     }
 
     /// Gives back a send that the primary gave back. Where it is not known any more, it stays
@@ -170,15 +177,23 @@ impl<J: Journal> MemoryStore<J> {
         }
     }
 
-    /// Counts a failed check that the primary counted.
-    pub fn mirror_failure(&self, recipient: RecipientIndex, budget: FailureBudget, now: Timestamp) {
+    /// Counts a failed check that the primary counted. Answers with the moment that it counts from.
+    pub fn mirror_failure(
+        &self,
+        recipient: RecipientIndex,
+        budget: FailureBudget,
+        now: Timestamp,
+    ) -> Timestamp {
+        let mut failed_at = now;
         self.mirror(recipient, |ledger| {
             if ledger.locked {
                 // It was compared, so somebody lifted the lock meanwhile.
                 ledger.unlock();
             }
             ledger.count_failure(budget, now);
+            failed_at = ledger.failures.moments().last().copied().unwrap_or(now);
         });
+        failed_at
     }
 
     /// Ends the row of failures, as the primary approved.

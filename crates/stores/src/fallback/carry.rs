@@ -130,27 +130,24 @@ impl<J: Journal> Shared<J> {
 
     async fn carry_recipient(&self, counted: &CountedRecipient) -> Result<(), StoreError> {
         let index = counted.index;
-        let taken = self.owed.lock().recipients.get(&index).copied();
+        let taken = self.owed.lock().recipients.get(&index).cloned();
         let taken = taken.unwrap_or_default();
-        let sent = taken.sends.of(counted.sends.iter().map(|(at, _)| *at));
-        for (at, purpose) in counted.sends.iter().skip(sent) {
+        for (at, purpose) in taken.sends.left(&counted.sends, |(at, _)| *at) {
             // One with a purpose of its own brings its cooldown along, and the code of the same
             // purpose that the primary may have is older than the one here, so it dies.
-            let purpose = purpose.clone();
             let purpose = purpose.unwrap_or_else(|| Purpose::unnamed_at(COUNTED));
             let step = blank(index, purpose, self.free_terms());
             let id = step.id;
             self.primary.start(step, self.clock.now()).await?;
-            self.take(index, |taken| taken.sends.take(*at));
+            self.take(index, |taken| taken.sends.take(at));
             // Or it would be taken for the newer code while it lives.
             self.primary.fail(id, self.clock.now()).await?;
         }
-        let failed = taken.failures.of(counted.failures.iter().copied());
-        let mut left = counted.failures.iter().skip(failed);
-        let number = left.len();
+        let left = taken.failures.left(&counted.failures, |at| *at);
+        let (number, mut left) = (left.len(), left.into_iter());
         self.carry_failures(index, number, counted.locked, || {
             if let Some(at) = left.next() {
-                self.take(index, |taken| taken.failures.take(*at));
+                self.take(index, |taken| taken.failures.take(at));
             }
         })
         .await
@@ -235,9 +232,8 @@ impl<J: Journal> Shared<J> {
         source: SourceIndex,
         sends: &[Timestamp],
     ) -> Result<(), StoreError> {
-        let taken = self.owed.lock().sources.get(&source).copied();
-        let taken = taken.unwrap_or_default().of(sends.iter().copied());
-        for at in sends.iter().skip(taken) {
+        let taken = self.owed.lock().sources.get(&source).cloned();
+        for at in taken.unwrap_or_default().left(sends, |at| *at) {
             let terms = SendTerms {
                 source: Some(SourceCharge {
                     index: source,
@@ -250,7 +246,7 @@ impl<J: Journal> Shared<J> {
             let step = blank(nobody, Purpose::unnamed_at(COUNTED), terms);
             self.primary.start(step, self.clock.now()).await?;
             let mut owed = self.owed.lock();
-            owed.sources.entry(source).or_default().take(*at);
+            owed.sources.entry(source).or_default().take(at);
         }
         Ok(())
     }

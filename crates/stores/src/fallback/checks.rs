@@ -92,8 +92,7 @@ impl<J: Journal> Shared<J> {
             CheckOutcome::Incorrect { .. } => {
                 if let Some(recipient) = self.whose(&step, now).await {
                     let budget = step.failures.unwrap_or_default();
-                    let at = self.mirror_moment(now);
-                    self.local.mirror_failure(recipient, budget, at);
+                    self.mirror_failure(recipient, budget, now).await;
                 }
             }
             CheckOutcome::Locked(locked) if locked.retry_after.is_none() => {

@@ -14,6 +14,7 @@ mod checks;
 mod keys;
 mod late;
 mod locks;
+mod mirror;
 mod owed;
 mod replays;
 mod sends;
@@ -168,11 +169,6 @@ impl<J: Journal> Shared<J> {
     /// The moment that a local step counts from.
     fn local_moment(&self, now: Timestamp) -> Timestamp {
         now.max(Timestamp::from_millis(self.floor.load(Ordering::Acquire)))
-    }
-
-    /// The moment that what the primary did counts from here: not before it was done.
-    fn mirror_moment(&self, now: Timestamp) -> Timestamp {
-        now.max(self.clock.now())
     }
 
     async fn probe(&self) {

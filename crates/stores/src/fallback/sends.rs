@@ -49,8 +49,7 @@ impl<J: Journal> Shared<J> {
             return here.unwrap_or(Err(error));
         }
         if let Ok(StartOutcome::Started(_)) = outcome {
-            let at = self.mirror_moment(now);
-            self.local.mirror_send(Elsewhere::from(&step), at);
+            self.mirror_send(Elsewhere::from(&step), now).await;
         }
         outcome
     }
@@ -153,7 +152,7 @@ impl<J: Journal> Shared<J> {
                 ttl: step.ttl,
                 terms: &terms,
             };
-            self.local.mirror_send(send, self.mirror_moment(now));
+            self.mirror_send(send, now).await;
         }
         Ok(outcome)
     }

@@ -5,38 +5,48 @@ use std::collections::HashMap;
 use watchword_core::{RecipientIndex, SourceIndex, Timestamp, Withdrawal};
 
 /// How far the entries of a log were taken, the oldest first: all of those before a moment, and so
-/// many of those at it.
-#[derive(Clone, Copy, Debug, Default)]
+/// many of those at it. And which of them are not owed.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Taken {
     last: Timestamp,
     at_last: usize,
+    spared: Vec<Timestamp>,
 }
 
 impl Taken {
-    /// How many of these entries, which are in order, were taken.
-    pub(super) fn of(self, entries: impl Iterator<Item = Timestamp>) -> usize {
+    /// Those of a log's entries, which are in order, that are owed and were not taken.
+    pub(super) fn left<E: Clone>(&self, entries: &[E], at: impl Fn(&E) -> Timestamp) -> Vec<E> {
+        let mut owed = entries.to_vec();
+        for spared in &self.spared {
+            if let Some(place) = owed.iter().rposition(|entry| at(entry) == *spared) {
+                owed.remove(place);
+            }
+        }
         let mut at_last = 0;
-        let taken = entries.take_while(|at| {
-            at_last += usize::from(*at == self.last);
-            *at < self.last || *at == self.last && at_last <= self.at_last
+        let taken = owed.iter().take_while(|entry| {
+            let at = at(entry);
+            at_last += usize::from(at == self.last);
+            at < self.last || at == self.last && at_last <= self.at_last
         });
-        taken.count()
+        owed.split_off(taken.count())
     }
 
     /// The next one was taken.
     pub(super) fn take(&mut self, at: Timestamp) {
         if at != self.last {
-            *self = Self {
-                last: at,
-                at_last: 0,
-            };
+            (self.last, self.at_last) = (at, 0);
         }
         self.at_last += 1;
+    }
+
+    /// The primary has counted the entry of this moment itself.
+    pub(super) fn spare(&mut self, at: Timestamp) {
+        self.spared.push(at);
     }
 }
 
 /// What was taken of the entries of one recipient.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct TakenOf {
     pub(super) sends: Taken,
     pub(super) failures: Taken,
@@ -70,20 +80,21 @@ mod tests {
 
     #[test]
     fn what_was_taken_is_told_from_what_came_afterwards() {
-        let log = |moments: &[u64]| -> Vec<_> {
-            let moments = moments.iter().copied();
-            moments.map(Timestamp::from_millis).collect()
-        };
+        let left =
+            |taken: &Taken, entries: &[u64]| taken.left(entries, |at| Timestamp::from_millis(*at));
         let mut taken = Taken::default();
-        let of = |taken: Taken, entries: &[u64]| taken.of(log(entries).into_iter());
-        assert_eq!(of(taken, &[1, 2, 2, 2, 3]), 0);
-        for at in log(&[1, 2, 2]) {
-            taken.take(at);
+        assert_eq!(left(&taken, &[1, 2, 2, 2, 3]), [1, 2, 2, 2, 3]);
+        for at in [1, 2, 2] {
+            taken.take(Timestamp::from_millis(at));
         }
-        assert_eq!(of(taken, &[1, 2, 2, 2, 3]), 3);
-        assert_eq!(of(taken, &[2, 2, 2, 3]), 2, "the oldest was forgotten");
-        assert_eq!(of(taken, &[3]), 0);
-        taken.take(Timestamp::from_millis(2));
-        assert_eq!(of(taken, &[1, 2, 2, 2, 3]), 4);
+        assert_eq!(left(&taken, &[1, 2, 2, 2, 3]), [2, 3]);
+        assert_eq!(
+            left(&taken, &[2, 2, 2, 3]),
+            [2, 3],
+            "the oldest was forgotten"
+        );
+        assert_eq!(left(&taken, &[3]), [3]);
+        taken.spare(Timestamp::from_millis(3));
+        assert_eq!(left(&taken, &[1, 2, 2, 2, 3, 3]), [2, 3]);
     }
 }

@@ -1,6 +1,7 @@
 //! What was counted during an outage is taken to the primary once, however often that fails on the
 //! way back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use watchword_core::fakes;
@@ -114,4 +115,41 @@ async fn a_failure_that_the_primary_has_counted_is_not_owed() {
     assert!(site.is_away());
     site.mend().await;
     assert_eq!(counted(&site, ONE).await, (1, 1));
+}
+
+/// Its answers come when it counts as away, and when this node has begun to count by itself.
+#[tokio::test]
+async fn what_the_primary_did_is_not_owed_however_late_it_says_so() {
+    let site = Arc::new(Site::new(Kind::Switched).await);
+    let server = Arc::new(Server::of(&site));
+    let id = server.started(OTHER).await;
+    let held = site.primary.hold_answers().await;
+    let start = {
+        let server = Arc::clone(&server);
+        tokio::spawn(async move { server.start_from(ONE, "a shop").await })
+    };
+    let check = {
+        let server = Arc::clone(&server);
+        tokio::spawn(async move { server.check(id, WRONG).await })
+    };
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    site.cut().await;
+    site.clock.advance(Duration::from_secs(1));
+    server.start_from(ONE, "a shop").await.unwrap();
+    drop(held);
+    start.await.unwrap().unwrap();
+    let wrong = check.await.unwrap();
+    assert!(matches!(wrong, Err(CheckError::Incorrect { .. })));
+    server.started(OTHER).await;
+    fail_once(&server, OTHER).await;
+    site.mend().await;
+    assert_eq!(counted(&site, ONE).await, (2, 0));
+    assert_eq!(counted(&site, OTHER).await, (2, 2));
+    let there = Server::beside(&site);
+    assert!(there.start_from("+14155550102", "a shop").await.is_ok());
+    assert!(is_limited(
+        &there.start_from("+14155550103", "a shop").await
+    ));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 use watchword_core::fakes::{self, SetClock};
 use watchword_core::keys::Sealed;
 use watchword_core::memory::MemoryStore;
@@ -110,6 +110,8 @@ pub(crate) struct Primary {
     stays: AtomicBool,
     /// Whether answers come a moment after their step.
     dawdles: AtomicBool,
+    /// Held while answers are kept back.
+    answers: Mutex<()>,
     server: Server,
 }
 
@@ -191,6 +193,7 @@ impl Primary {
             fails: AtomicUsize::new(0),
             stays: AtomicBool::new(false),
             dawdles: AtomicBool::new(false),
+            answers: Mutex::default(),
             server,
         }
     }
@@ -259,7 +262,13 @@ impl Primary {
         self.fails.load(Ordering::SeqCst) > 0
     }
 
+    /// Keeps the answers of steps that are done until this is dropped.
+    pub(crate) async fn hold_answers(&self) -> MutexGuard<'_, ()> {
+        self.answers.lock().await
+    }
+
     async fn dawdle(&self) {
+        drop(self.answers.lock().await);
         if self.dawdles.load(Ordering::SeqCst) {
             tokio::task::yield_now().await;
         }
