@@ -32,6 +32,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Until it is tried again to remove or to delete.
 const LONG_PAUSE: Duration = Duration::from_mins(1);
 
+/// What whoever writes behind a page of somebody else says.
+pub(crate) const UNPROVEN: &str = "the newest page of the audit log is not of a server with this \
+    secret key; entries go behind it, and `watchword audit verify` will name it: somebody else \
+    wrote to audit.url, or the key of that page was taken off secret_keys before another was in use";
+
 /// Takes entries from everywhere, without blocking anybody.
 pub(crate) struct AuditLog {
     clock: Arc<dyn Clock>,
@@ -195,6 +200,8 @@ pub(crate) struct Scribe {
     keep: Duration,
     writer: String,
     tail: Tail,
+    /// The page of somebody else that was told of last.
+    unproven: Option<u64>,
     failing: bool,
     /// When it looks for what is too old.
     retention: Instant,
@@ -221,6 +228,7 @@ impl Scribe {
             keep,
             writer: format!("server-{:08x}", u32::from_be_bytes(number)),
             tail: Tail::default(),
+            unproven: None,
             failing: false,
             retention: Instant::now() + GATHER,
             deletion: Instant::now() + GATHER,
@@ -288,7 +296,13 @@ impl Scribe {
 
     async fn append(&mut self, draft: &Draft) -> Result<(), StoreError> {
         let store = self.shelf.open().await.map_err(StoreError::unavailable)?;
-        self.tail.append(&*store, draft, &self.keys).await
+        let appended = self.tail.append(&*store, draft, &self.keys).await;
+        if let Some(page) = self.tail.take_unproven()
+            && self.unproven.replace(page) != Some(page)
+        {
+            tracing::error!(page, "{UNPROVEN}");
+        }
+        appended
     }
 
     /// Removes what is too old, and deletes a portion of what was removed, each if it is time.

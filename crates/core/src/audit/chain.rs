@@ -1,6 +1,6 @@
 //! Going through a chain, page by page.
 
-use super::page::{Anchor, Link, Page};
+use super::page::{Anchor, Link, Page, Standing};
 use crate::keys::{KeyId, KeyRing};
 
 /// What is wrong with a chain.
@@ -34,6 +34,18 @@ pub enum Broken {
         /// That key.
         key: KeyId,
     },
+    /// Nobody vouches for a page.
+    #[error(
+        "page {number} is under a key that is not in secret_keys ({key:?}), and whoever wrote the \
+         page behind it did not know that key either: somebody else put it in, or its key was \
+         taken off the list before another was in use (then list it again, last, to verify)"
+    )]
+    Unproven {
+        /// The page.
+        number: u64,
+        /// The key that it names.
+        key: KeyId,
+    },
     /// The page that was expected is not there, or is another one.
     #[error("page {0} is not the one that was expected: the chain was cut off or exchanged")]
     Unexpected(u64),
@@ -57,7 +69,8 @@ pub struct Chain<'a> {
     keys: &'a KeyRing,
     last: Option<Link>,
     /// The newest page or anchor that is not proven yet, as its key has left. A later page proves
-    /// it, because that page's MAC covers its hash.
+    /// it, because that page's MAC covers its hash, and its writer knew it for one of ours or says
+    /// that it did not.
     unproven: Option<(u64, KeyId)>,
     expected: Option<Link>,
     seen: Verified,
@@ -111,11 +124,14 @@ impl<'a> Chain<'a> {
                 found: number,
             });
         }
-        if !page.is_intact() {
-            return Err(Broken::Changed(number));
-        }
+        let standing = page.standing().ok_or(Broken::Changed(number))?;
         if page.previous != self.last.map_or([0; 32], |last| last.hash) {
             return Err(Broken::Exchanged(number));
+        }
+        if standing == Standing::Doubts
+            && let Some((number, key)) = self.unproven
+        {
+            return Err(Broken::Unproven { number, key });
         }
         match page.is_ours(self.keys) {
             Some(true) => self.unproven = None,

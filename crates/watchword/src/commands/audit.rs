@@ -11,7 +11,7 @@ use watchword_stores::{Neighbour, StorageUrl};
 
 use super::dev::{DATABASE, KEY_FILE};
 use super::{given_to_serve, runtime};
-use crate::audit::Shelf;
+use crate::audit::{Shelf, UNPROVEN};
 use crate::cli::{AuditCommand, KeyStore};
 use crate::config::{audit_place, read_private};
 use crate::failure::Failure;
@@ -63,6 +63,9 @@ pub(super) async fn note_api_key(store: &KeyStore, event: &'static str, key: &Ap
         };
         let mut tail = Tail::default();
         let written = tail.append(&*place.store, &draft, &place.keys).await;
+        if let Some(page) = tail.take_unproven() {
+            complain(&format!("note: page {page}: {UNPROVEN}"));
+        }
         written.map_err(|error| told(&error))
     };
     if let Err(failure) = noted.await {
