@@ -76,7 +76,7 @@ pub struct Registration {
 enum Found {
     Nothing,
     /// A verification of the same purpose that did not come by way of accounts.
-    Foreign(VerificationId),
+    Foreign,
     Registration(VerificationId, Pending),
 }
 
@@ -136,7 +136,8 @@ impl Accounts {
             if self.is_taken(app, &email, &mobile).await? {
                 return Err(RegisterError::Taken);
             }
-            match self.pending(app, &mobile).await.map_err(SendError::from)? {
+            let found = self.pending(app, &mobile).await.map_err(SendError::from)?;
+            let when_pending = match found {
                 Found::Registration(id, pending) => {
                     // Compared whatever the address is, so that the time tells nothing of it.
                     let same = pending.is_of(&email);
@@ -150,12 +151,12 @@ impl Accounts {
                         sent => return Ok(sent?),
                     }
                 }
-                Found::Foreign(id) => {
-                    // Whatever came of it, the next look tells.
-                    let _ = self.0.verifier.cancel(app, id).await;
-                }
-                Found::Nothing => {}
-            }
+                // Superseded in the step that admits the send: if it is refused, that code is as good
+                // as before.
+                Found::Foreign => WhenPending::Replace,
+                // Of two that arrive at once, the store lets one start.
+                Found::Nothing => WhenPending::Refuse,
+            };
             if metadata.is_none() {
                 let pending = Pending {
                     email: email.clone(),
@@ -165,13 +166,17 @@ impl Accounts {
                 metadata = Some(sealed.map_err(Failure::from).map_err(SendError::from)?);
                 // What follows takes as long as a provider.
                 drop(announced.take());
+                if when_pending == WhenPending::Replace {
+                    // Hashing took its time, and a registration that came meanwhile must not be
+                    // superseded: looked at again.
+                    continue;
+                }
             }
             let mut request =
                 self.request(app, mobile.clone(), SIGNUP, Channel::Sms, terms.clone());
             request.metadata = metadata.clone();
-            // Of two that arrive at once, the store lets one start.
             request.terms.policy = Arc::new(Policy {
-                when_pending: WhenPending::Refuse,
+                when_pending,
                 ..Policy::clone(&terms.policy)
             });
             match self.0.verifier.start(request).await {
@@ -296,7 +301,7 @@ impl Accounts {
         let details = Details::open(live.id, &live.details, keys)?;
         Ok(match Pending::of(&details, app, mobile, keys) {
             Some(pending) => Found::Registration(live.id, pending),
-            None => Found::Foreign(live.id),
+            None => Found::Foreign,
         })
     }
 

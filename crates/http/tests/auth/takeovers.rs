@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use watchword_core::account::Password;
 use watchword_core::{
-    AppId, BindingDigest, Channel, NumberRules, Purpose, Recipient, StartRequest, Terms,
+    AppId, BindingDigest, Channel, CheckRequest, Code, Limit, NumberRules, Per, Policy, Purpose,
+    Recipient, StartRequest, Terms, Whose,
 };
 
 use crate::documents::{TAKEN, WRONG};
@@ -100,33 +101,76 @@ async fn a_login_makes_no_account_and_does_not_touch_a_registration() {
     assert_eq!(verified.body["is_active"], true);
 }
 
+/// A start to the number of the tests that came by way of another surface.
+fn foreign(purpose: &str) -> StartRequest {
+    let rules = NumberRules::default();
+    StartRequest {
+        app: AppId::default(),
+        to: Some(Recipient::parse("+14155550123", &rules).unwrap()),
+        channels: vec![Channel::Sms],
+        purpose: Purpose::parse(purpose).unwrap(),
+        locale: None,
+        binding: BindingDigest::none(),
+        metadata: Some(json!({ "registration": "AAAA" })),
+        remember_me: true,
+        terms: Terms {
+            policy: std::sync::Arc::new(without_limits()),
+            source: None,
+        },
+    }
+}
+
 /// What another surface sent for the same number and purpose is worth nothing here, and does not keep
 /// anybody from registering.
 #[tokio::test]
 async fn a_code_of_another_surface_opens_nothing() {
     for purpose in ["signup", "login"] {
         let world = World::without_limits();
-        let rules = NumberRules::default();
-        let foreign = StartRequest {
-            app: AppId::default(),
-            to: Some(Recipient::parse("+14155550123", &rules).unwrap()),
-            channels: vec![Channel::Sms],
-            purpose: Purpose::parse(purpose).unwrap(),
-            locale: None,
-            binding: BindingDigest::none(),
-            metadata: Some(json!({ "registration": "AAAA" })),
-            remember_me: true,
-            terms: Terms {
-                policy: std::sync::Arc::new(without_limits()),
-                source: None,
-            },
-        };
-        world.verifier.start(foreign).await.unwrap();
+        world.verifier.start(foreign(purpose)).await.unwrap();
         world.verify(MOBILE, &world.code()).await.says(400, WRONG);
         assert_eq!(world.resend(MOBILE).await.status, 404);
         assert_eq!(world.register(EMAIL, MOBILE, PASSWORD).await.status, 202);
         assert_eq!(world.verify(MOBILE, &world.code()).await.status, 200);
     }
+}
+
+/// Seen to fail where the other code is canceled before it is known whether a registration may send.
+#[tokio::test]
+async fn only_a_registration_that_is_admitted_supersedes_the_code_of_another_surface() {
+    let limit = Limit {
+        per: Per::Recipient,
+        max: 2,
+        window: Duration::from_mins(10),
+    };
+    let world = World::with(Setting {
+        policy: Policy {
+            limits: vec![limit],
+            ..without_limits()
+        },
+        ..Setting::default()
+    });
+    let check = async |id, code: &str| {
+        let request = CheckRequest {
+            app: AppId::default(),
+            whose: Whose::Handle(id),
+            code: Code::parse(code).unwrap(),
+            binding: BindingDigest::none(),
+            failures: None,
+        };
+        world.verifier.check(request).await
+    };
+    let sent = world.verifier.start(foreign("signup")).await.unwrap();
+    let superseded = (sent.overview.verification.id, world.code());
+    assert_eq!(world.register(EMAIL, MOBILE, PASSWORD).await.status, 202);
+    assert!(check(superseded.0, &superseded.1).await.is_err());
+
+    world.clock.advance(Duration::from_mins(10));
+    world.verifier.start(foreign("login")).await.unwrap();
+    let sent = world.verifier.start(foreign("signup")).await.unwrap();
+    let (live, count) = (world.code(), world.pigeon.count());
+    let refused = world.register(EMAIL, MOBILE, PASSWORD).await;
+    assert_eq!((refused.status, world.pigeon.count()), (429, count));
+    assert!(check(sent.overview.verification.id, &live).await.is_ok());
 }
 
 /// Classic-federated merge, trojan identifier and their like: an account that bears somebody's address
