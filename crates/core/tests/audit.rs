@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use watchword_core::Timestamp;
-use watchword_core::audit::{Anchor, Broken, Chain, Draft, Link, Page, Verified};
+use watchword_core::audit::{Anchor, Broken, Chain, Draft, Link, Page, Proof, Verified};
 use watchword_core::fakes::{self, SeededEntropy};
 use watchword_core::keys::{KeyRing, SecretKey};
 
@@ -201,4 +201,42 @@ proptest! {
 async fn pages_in_memory_keep_the_promises_of_a_store() {
     let store = std::sync::Arc::new(watchword_core::audit::MemoryAudit::default());
     watchword_core::audit::conformance::keeps_its_promises(store).await;
+}
+
+/// Seen to fail where the pages behind a page are not held against it.
+#[test]
+fn the_age_of_a_page_is_proven_by_its_key_or_by_the_pages_behind_it() {
+    let (old, new) = (secret(1), secret(2));
+    let mut pages = chain_of(4, &KeyRing::new(&old, &[]));
+    let last = pages.last().map(|page| page.link);
+    let after = KeyRing::new(&new, &[]);
+    pages.push(Page::behind(last, draft(5), &KeyRing::new(&new, &[old])));
+    let prove = |page: &Page, behind: &[Page]| {
+        let mut proof = Proof::of(page, &after)?;
+        proof.go_on(behind, &after)?;
+        Ok(proof.anchor(&after))
+    };
+    let anchor = Some(Anchor::at(pages[1].link, &after));
+    assert_eq!(prove(&pages[1], &pages[2..]), Ok(anchor));
+    assert_eq!(prove(&pages[1], &pages[2..4]), Ok(None));
+    let newest = Some(Anchor::at(pages[4].link, &after));
+    assert_eq!(Proof::of(&pages[4], &after).unwrap().anchor(&after), newest);
+    let nothing = prove(&pages[3], &[]);
+    assert!(
+        matches!(nothing, Err(Broken::UnknownKey { number: 4, .. })),
+        "{nothing:?}"
+    );
+
+    let mut aged = pages[1].clone();
+    aged.draft.written_at = Timestamp::default();
+    assert_eq!(prove(&aged, &pages[2..]), Err(Broken::Changed(2)));
+    let remade = Page::behind(Some(pages[0].link), aged.draft, &fakes::keys(3));
+    assert_eq!(prove(&remade, &pages[2..]), Err(Broken::Exchanged(3)));
+    let mut gap = pages.clone();
+    gap.remove(2);
+    let missing = Broken::Missing {
+        expected: 3,
+        found: 4,
+    };
+    assert_eq!(prove(&gap[1], &gap[2..]), Err(missing));
 }

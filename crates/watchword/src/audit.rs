@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use watchword_core::audit::{Anchor, AuditStore, Draft, Entry, Tail};
+use watchword_core::audit::{AuditStore, Broken, Draft, Entry, Proof, Tail};
 use watchword_core::keys::KeyRing;
 use watchword_core::{Clock, Entropy, Event, Events, StoreError, Subject};
 use watchword_stores::{Neighbour, OpenError, StorageUrl};
@@ -25,7 +25,9 @@ const FULL: usize = 256 << 10;
 /// More than this is not kept while it cannot be written, in bytes.
 const MOST: usize = 16 << 20;
 const RETENTION: Duration = Duration::from_hours(1);
-/// After each portion of what is deleted, for those who write meanwhile: up to 5 MB of pages a second.
+/// How many pages are read at a time to prove the age of one whose key has left.
+const READ: u32 = 64;
+/// After each portion of what is read or deleted, for those who write meanwhile: up to 5 MB of pages a second.
 const REST: Duration = Duration::from_millis(50);
 /// Until it is tried again to write.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -36,6 +38,10 @@ const LONG_PAUSE: Duration = Duration::from_mins(1);
 pub(crate) const UNPROVEN: &str = "the newest page of the audit log is not of a server with this \
     secret key; entries go behind it, and `watchword audit verify` will name it: somebody else \
     wrote to audit.url, or the key of that page was taken off secret_keys before another was in use";
+
+/// What is said where the database calls something old that is not proven to be.
+const NOT_OLD: &str = "nothing is removed from the audit log, as what is old in it cannot be proven: \
+    see `watchword audit verify`";
 
 /// Takes entries from everywhere, without blocking anybody.
 pub(crate) struct AuditLog {
@@ -192,6 +198,20 @@ enum Call {
     Tidy,
 }
 
+/// What became of the pages that are too old.
+enum Retention {
+    Nothing,
+    Removed,
+    /// It is not proven yet that they are.
+    Reading,
+    /// They are not what was written.
+    Broken(Broken),
+}
+
+/// What is known of the newest page that is too old, if there is one; or what its number is and what
+/// is wrong with it or behind it.
+type Read = Result<Option<Proof>, (u64, Broken)>;
+
 /// Writes pages until it is stopped, and then what is left.
 pub(crate) struct Scribe {
     log: Arc<AuditLog>,
@@ -205,6 +225,8 @@ pub(crate) struct Scribe {
     failing: bool,
     /// When it looks for what is too old.
     retention: Instant,
+    /// What is too old, as far as that is proven.
+    proof: Option<Proof>,
     /// When the next portion of what was removed is deleted.
     deletion: Instant,
 }
@@ -231,6 +253,7 @@ impl Scribe {
             unproven: None,
             failing: false,
             retention: Instant::now() + GATHER,
+            proof: None,
             deletion: Instant::now() + GATHER,
         })
     }
@@ -309,10 +332,14 @@ impl Scribe {
     async fn keep_house(&mut self) {
         if self.retention <= Instant::now() {
             let pause = match self.remove_old().await {
-                Ok(removed) => {
-                    if removed {
-                        self.deletion = Instant::now();
-                    }
+                Ok(Retention::Removed) => {
+                    self.deletion = Instant::now();
+                    RETENTION
+                }
+                Ok(Retention::Nothing) => RETENTION,
+                Ok(Retention::Reading) => REST,
+                Ok(Retention::Broken(broken)) => {
+                    tracing::error!(%broken, "{NOT_OLD}");
                     RETENTION
                 }
                 Err(error) => {
@@ -335,14 +362,55 @@ impl Scribe {
         }
     }
 
-    async fn remove_old(&mut self) -> Result<bool, StoreError> {
-        let end = self.log.clock.now().minus(self.keep);
+    /// Whoever can write to the store says what is old there: nothing is removed before it is proven.
+    async fn remove_old(&mut self) -> Result<Retention, StoreError> {
         let store = self.shelf.open().await.map_err(StoreError::unavailable)?;
-        let Some(link) = store.last_before(end).await? else {
-            return Ok(false);
+        let read = match self.proof {
+            Some(proof) => self.read_on(&*store, proof).await?,
+            None => self.read_old(&*store).await?,
         };
-        store.remove(Anchor::at(link, &self.keys)).await?;
-        Ok(true)
+        self.proof = None;
+        let proof = match read {
+            Ok(Some(proof)) => proof,
+            Ok(None) => return Ok(Retention::Nothing),
+            Err((page, broken)) => {
+                // What another node removed meanwhile is not broken.
+                let anchor = store.anchor().await?;
+                let gone = anchor.is_some_and(|anchor| anchor.link.number >= page);
+                return Ok(match gone {
+                    true => Retention::Nothing,
+                    false => Retention::Broken(broken),
+                });
+            }
+        };
+        let Some(anchor) = proof.anchor(&self.keys) else {
+            self.proof = Some(proof);
+            return Ok(Retention::Reading);
+        };
+        store.remove(anchor).await?;
+        Ok(Retention::Removed)
+    }
+
+    /// Looks at the newest page that is too old, if there is one.
+    async fn read_old(&self, store: &dyn AuditStore) -> Result<Read, StoreError> {
+        let end = self.log.clock.now().minus(self.keep);
+        let Some(link) = store.last_before(end).await? else {
+            return Ok(Ok(None));
+        };
+        let pages = store.pages(link.number.saturating_sub(1), 1).await?;
+        // Its own word for its age, as the proof is of that; gone if it was removed meanwhile.
+        let page = pages.first();
+        let page = page.filter(|page| page.link == link && page.draft.written_at < end);
+        let proof = page.map(|page| Proof::of(page, &self.keys)).transpose();
+        Ok(proof.map_err(|broken| (link.number, broken)))
+    }
+
+    /// Goes on with a page whose key has left.
+    async fn read_on(&self, store: &dyn AuditStore, mut proof: Proof) -> Result<Read, StoreError> {
+        let pages = store.pages(proof.last(), READ).await?;
+        let done = proof.go_on(&pages, &self.keys);
+        let done = done.map(|()| Some(proof));
+        Ok(done.map_err(|broken| (proof.page(), broken)))
     }
 
     async fn prune(&mut self) -> Result<bool, StoreError> {

@@ -82,18 +82,8 @@ impl<'a> Chain<'a> {
     /// # Errors
     /// When the anchor is not ours.
     pub fn new(anchor: Option<Anchor>, keys: &'a KeyRing) -> Result<Self, Broken> {
-        let mut chain = Self {
-            keys,
-            last: anchor.map(|anchor| anchor.link),
-            unproven: None,
-            expected: None,
-            seen: Verified {
-                pages: 0,
-                entries: 0,
-                removed: anchor.map_or(0, |anchor| anchor.link.number),
-                last: None,
-            },
-        };
+        let mut chain = Self::between(anchor.map(|anchor| anchor.link), None, keys);
+        chain.seen.removed = anchor.map_or(0, |anchor| anchor.link.number);
         if let Some(anchor) = anchor {
             match anchor.is_ours(keys) {
                 Some(true) => {}
@@ -102,6 +92,31 @@ impl<'a> Chain<'a> {
             }
         }
         Ok(chain)
+    }
+
+    /// A chain that goes on where another one was: `unproven` is what that one had not proven yet.
+    pub(super) const fn between(
+        last: Option<Link>,
+        unproven: Option<(u64, KeyId)>,
+        keys: &'a KeyRing,
+    ) -> Self {
+        Self {
+            keys,
+            last,
+            unproven,
+            expected: None,
+            seen: Verified {
+                pages: 0,
+                entries: 0,
+                removed: 0,
+                last: None,
+            },
+        }
+    }
+
+    /// The newest page that is not proven yet.
+    pub(super) const fn unproven(&self) -> Option<(u64, KeyId)> {
+        self.unproven
     }
 
     /// The same, and this page has to be in it or be among those that were removed.

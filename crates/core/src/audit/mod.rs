@@ -12,6 +12,7 @@ pub mod conformance;
 mod entry;
 mod memory;
 mod page;
+mod proof;
 mod tail;
 
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ pub use chain::{Broken, Chain, Verified};
 pub use entry::Entry;
 pub use memory::MemoryAudit;
 pub use page::{Anchor, Draft, Link, Page};
+pub use proof::Proof;
 pub use tail::Tail;
 
 use crate::clock::Timestamp;

@@ -1,9 +1,10 @@
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use watchword_core::Timestamp;
-use watchword_core::audit::{Link, MemoryAudit, Page};
+use watchword_core::audit::{Anchor, Link, MemoryAudit, Page};
 use watchword_core::fakes::{self, SeededEntropy, SetClock};
+use watchword_core::keys::SecretKey;
 
 use super::*;
 
@@ -21,6 +22,8 @@ pub(crate) struct Slow {
     portions: AtomicU32,
     /// What is removed once somebody has begun to read.
     pub(crate) removes: Mutex<Option<Anchor>>,
+    /// The number of a page that somebody made look old, if not 0.
+    aged: AtomicU64,
 }
 
 #[async_trait]
@@ -35,7 +38,11 @@ impl AuditStore for Slow {
     }
 
     async fn pages(&self, after: u64, limit: u32) -> Result<Vec<Page>, StoreError> {
-        let pages = self.kept.pages(after, limit).await?;
+        let mut pages = self.kept.pages(after, limit).await?;
+        let aged = self.aged.load(SeqCst);
+        for page in pages.iter_mut().filter(|page| page.link.number == aged) {
+            page.draft.written_at = Timestamp::default();
+        }
         let removes = self.removes.lock().take();
         if let Some(anchor) = removes {
             self.kept.remove(anchor).await?;
@@ -48,6 +55,11 @@ impl AuditStore for Slow {
     }
 
     async fn last_before(&self, moment: Timestamp) -> Result<Option<Link>, StoreError> {
+        let aged = self.aged.load(SeqCst);
+        if aged > 0 {
+            let pages = self.kept.pages(aged - 1, 1).await?;
+            return Ok(pages.first().map(|page| page.link));
+        }
         self.kept.last_before(moment).await
     }
 
@@ -111,6 +123,20 @@ impl Office {
             sleep(Duration::from_micros(100)).await;
         }
         entries
+    }
+
+    /// Another node writes pages now.
+    async fn write(&self, keys: &KeyRing, pages: u32) {
+        let mut tail = Tail::default();
+        for _ in 0..pages {
+            let draft = Draft {
+                written_at: self.clock.now(),
+                writer: "another".to_owned(),
+                entries: 1,
+                body: b"{}\n".to_vec(),
+            };
+            tail.append(&self.store.kept, &draft, keys).await.unwrap();
+        }
     }
 
     async fn pages(&self) -> Vec<Page> {
@@ -190,4 +216,61 @@ async fn what_comes_of_age_is_removed_while_older_pages_are_still_being_deleted(
     let second = office.store.anchor().await.unwrap().unwrap();
     assert!(second.link.number > first.link.number);
     assert!(office.store.portions.load(SeqCst) > 1);
+}
+
+/// Seen to fail where the server believes what the database says of a page.
+#[tokio::test(start_paused = true)]
+async fn a_page_that_was_made_to_look_old_is_not_removed() {
+    let office = Office::open();
+    office.clock.advance(Duration::from_hours(2));
+    office.work(GATHER * 4, "of now").await;
+    office.store.aged.store(2, SeqCst);
+    sleep(RETENTION * 2).await;
+    assert_eq!(office.store.anchor().await.unwrap(), None);
+    // Nor is anything that is not its doing lost.
+    office.store.aged.store(0, SeqCst);
+    office.clock.advance(Duration::from_hours(2));
+    sleep(RETENTION * 2).await;
+    assert!(office.store.anchor().await.unwrap().is_some());
+}
+
+fn secret(seed: u64) -> SecretKey {
+    SecretKey::generate(&SeededEntropy::new(seed)).unwrap()
+}
+
+/// Seen to fail where only the MAC of a page proves it.
+#[tokio::test(start_paused = true)]
+async fn old_pages_whose_key_has_left_are_removed_as_the_pages_behind_them_prove_them() {
+    let office = Office::open();
+    let before = fakes::keys(66);
+    office.write(&before, 3).await;
+    office.clock.advance(Duration::from_hours(2));
+    office.write(&before, READ * 3).await;
+    sleep(RETENTION * 2).await;
+    assert_eq!(office.store.anchor().await.unwrap(), None);
+    let during = KeyRing::new(&secret(1), &[secret(66)]);
+    office.write(&during, 1).await;
+    sleep(RETENTION * 2).await;
+    let anchor = office.store.anchor().await.unwrap();
+    assert_eq!(anchor.map(|anchor| anchor.link.number), Some(3));
+}
+
+/// Seen to fail where the server believes what the database says of a page.
+#[tokio::test(start_paused = true)]
+async fn a_page_from_long_ago_that_somebody_else_put_in_removes_nothing() {
+    let office = Office::open();
+    office.clock.advance(Duration::from_hours(2));
+    office.write(&fakes::keys(1), 3).await;
+    let draft = Draft {
+        written_at: Timestamp::default(),
+        writer: "another".to_owned(),
+        entries: 1,
+        body: b"{}\n".to_vec(),
+    };
+    let last = office.store.last().await.unwrap();
+    let page = Page::behind(last, draft, &fakes::keys(66));
+    assert!(office.store.append(page).await.unwrap());
+    office.work(GATHER * 4, "of now").await;
+    sleep(RETENTION * 2).await;
+    assert_eq!(office.store.anchor().await.unwrap(), None);
 }
