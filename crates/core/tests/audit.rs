@@ -139,6 +139,13 @@ fn what_the_retention_removed_is_no_gap_and_what_others_removed_is() {
         verify(Some(forged), &pages[4..], &keys),
         Err(Broken::Removed(4))
     );
+    // Under a key of nobody: the pages behind it do not prove that ours removed the others.
+    let unknown = Anchor::at(pages[3].link, &fakes::keys(2));
+    let hidden = verify(Some(unknown), &pages[4..], &keys);
+    assert!(
+        matches!(hidden, Err(Broken::UnknownRemoval { number: 4, .. })),
+        "{hidden:?}"
+    );
     // The MAC of a page is not that of an anchor.
     let page = &pages[3];
     let borrowed = Anchor {

@@ -367,7 +367,14 @@ impl Scribe {
         let store = self.shelf.open().await.map_err(StoreError::unavailable)?;
         let read = match self.proof {
             Some(proof) => self.read_on(&*store, proof).await?,
-            None => self.read_old(&*store).await?,
+            None => {
+                if let Some(anchor) = store.anchor().await?
+                    && let Some(renewed) = anchor.renewed(&self.keys)
+                {
+                    store.remove(renewed).await?;
+                }
+                self.read_old(&*store).await?
+            }
         };
         self.proof = None;
         let proof = match read {

@@ -26,6 +26,19 @@ pub enum Broken {
     /// What stands for removed pages was not written by us.
     #[error("the pages up to {0} were removed by somebody else than the retention")]
     Removed(u64),
+    /// What stands for removed pages cannot be proven. The pages behind it prove which page it names,
+    /// and not that ours removed what is before.
+    #[error(
+        "nothing shows who removed the pages up to {number}: what stands for them is under a key \
+         that is not in secret_keys ({key:?}); somebody else removed them, or no server ran while \
+         that key and the next one were listed (then list it again, last, and start one)"
+    )]
+    UnknownRemoval {
+        /// The newest of them.
+        number: u64,
+        /// That key.
+        key: KeyId,
+    },
     /// The newest pages cannot be proven, as their key is not listed any more.
     #[error("pages up to {number} are under a key that is not in secret_keys ({key:?})")]
     UnknownKey {
@@ -68,7 +81,7 @@ pub struct Verified {
 pub struct Chain<'a> {
     keys: &'a KeyRing,
     last: Option<Link>,
-    /// The newest page or anchor that is not proven yet, as its key has left. A later page proves
+    /// The newest page that is not proven yet, as its key has left. A later page proves
     /// it, because that page's MAC covers its hash, and its writer knew it for one of ours or says
     /// that it did not.
     unproven: Option<(u64, KeyId)>,
@@ -88,7 +101,12 @@ impl<'a> Chain<'a> {
             match anchor.is_ours(keys) {
                 Some(true) => {}
                 Some(false) => return Err(Broken::Removed(anchor.link.number)),
-                None => chain.unproven = Some((anchor.link.number, anchor.key)),
+                None => {
+                    return Err(Broken::UnknownRemoval {
+                        number: anchor.link.number,
+                        key: anchor.key,
+                    });
+                }
             }
         }
         Ok(chain)

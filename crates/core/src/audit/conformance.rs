@@ -80,6 +80,11 @@ pub async fn keeps_its_promises<S: AuditStore + ?Sized>(store: Arc<S>) {
         .await
         .expect("it answers");
     assert_eq!(store.anchor().await.expect("it answers"), Some(anchor));
+    let again = Anchor::at(pages[11].link, &fakes::keys(2));
+    for anchor in [again, anchor] {
+        store.remove(anchor).await.expect("it answers");
+        assert_eq!(store.anchor().await.expect("it answers"), Some(anchor));
+    }
     // At once, though they may still be there; and not less once they are gone.
     let kept = pages[12..].iter().map(|page| page.draft.written_at);
     let oldest = kept.min().expect("there are some");

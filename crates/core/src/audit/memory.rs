@@ -65,7 +65,7 @@ impl AuditStore for MemoryAudit {
     async fn remove(&self, anchor: Anchor) -> Result<(), StoreError> {
         let mut kept = self.0.lock();
         let known = kept.anchor.map_or(0, |known| known.link.number);
-        if anchor.link.number > known {
+        if anchor.link.number >= known {
             kept.pages
                 .retain(|page| page.link.number > anchor.link.number);
             kept.anchor = Some(anchor);

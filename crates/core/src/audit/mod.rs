@@ -49,7 +49,7 @@ pub trait AuditStore: Send + Sync + 'static {
 
     /// Has an anchor stand for all pages up to its own from now on: nothing here shows them any more, and
     /// [`prune`](Self::prune) gives their room back. An anchor that is older than the one that is there
-    /// changes nothing.
+    /// changes nothing; one for the same pages takes its place.
     async fn remove(&self, anchor: Anchor) -> Result<(), StoreError>;
 
     /// Deletes some of what was removed, as much as hinders nobody; whether there may be more.

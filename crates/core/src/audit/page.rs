@@ -133,6 +133,14 @@ impl Anchor {
         Self { link, key, mac }
     }
 
+    /// The same under the newest key, if its own is about to leave the ring: nothing else would
+    /// prove it then.
+    #[must_use]
+    pub fn renewed(&self, keys: &KeyRing) -> Option<Self> {
+        let leaves = keys.ids().iter().skip(1).any(|id| *id == self.key);
+        (leaves && self.is_genuine(keys)).then(|| Self::at(self.link, keys))
+    }
+
     /// Whether one of our nodes made it, under a key of the ring.
     #[must_use]
     pub fn is_genuine(&self, keys: &KeyRing) -> bool {

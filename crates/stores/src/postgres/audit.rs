@@ -117,7 +117,7 @@ impl AuditStore for PostgresAudit {
                 VALUES ($1, $2, $3, $4)
                 ON CONFLICT (one) DO UPDATE SET number = excluded.number, hash = excluded.hash,
                     key_id = excluded.key_id, mac = excluded.mac
-                WHERE excluded.number > audit_anchor.number",
+                WHERE excluded.number >= audit_anchor.number",
                 &[
                     (&anchor.link.number.cast_signed(), Type::INT8),
                     (&anchor.link.hash.as_slice(), Type::BYTEA),

@@ -129,7 +129,7 @@ impl AuditStore for SqliteAudit {
                         VALUES (1, ?1, ?2, ?3, ?4)
                         ON CONFLICT (one) DO UPDATE SET number = excluded.number,
                             hash = excluded.hash, key_id = excluded.key_id, mac = excluded.mac
-                        WHERE excluded.number > audit_anchor.number",
+                        WHERE excluded.number >= audit_anchor.number",
                     params![
                         anchor.link.number.cast_signed(),
                         anchor.link.hash,

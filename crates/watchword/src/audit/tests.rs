@@ -86,6 +86,10 @@ struct Office {
 
 impl Office {
     fn open() -> Self {
+        Self::with(fakes::keys(1))
+    }
+
+    fn with(keys: KeyRing) -> Self {
         let settings = AuditSettings {
             url: Some(StorageUrl::Memory),
             log: false,
@@ -99,7 +103,7 @@ impl Office {
             beside: Neighbour::elsewhere(&StorageUrl::Memory),
             opened: Some(Arc::clone(&store) as Arc<dyn AuditStore>),
         };
-        let keys = Arc::new(fakes::keys(1));
+        let keys = Arc::new(keys);
         let entropy = SeededEntropy::new(1);
         let scribe = Scribe::new(&log, shelf, keys, settings.keep, &entropy).unwrap();
         let stop = CancellationToken::new();
@@ -273,4 +277,19 @@ async fn a_page_from_long_ago_that_somebody_else_put_in_removes_nothing() {
     office.work(GATHER * 4, "of now").await;
     sleep(RETENTION * 2).await;
     assert_eq!(office.store.anchor().await.unwrap(), None);
+}
+
+/// Seen to fail where an anchor stays under the key that made it.
+#[tokio::test(start_paused = true)]
+async fn an_anchor_is_renewed_before_its_key_leaves() {
+    let office = Office::with(KeyRing::new(&secret(1), &[secret(66)]));
+    let before = fakes::keys(66);
+    office.write(&before, 3).await;
+    let pages = office.pages().await;
+    let anchor = Anchor::at(pages[1].link, &before);
+    office.store.remove(anchor).await.unwrap();
+    sleep(GATHER * 2).await;
+    let anchor = office.store.anchor().await.unwrap().unwrap();
+    assert_eq!(anchor.link, pages[1].link);
+    assert!(anchor.is_genuine(&fakes::keys(1)));
 }
