@@ -89,33 +89,32 @@ async fn started(fixture: &Fixture<RedisCluster>, number: u8) -> Started {
     }
 }
 
-/// Nobody takes the place of a server that is gone, and the others serve on.
-fn cluster_without_failover() -> Arc<RedisCluster> {
-    let cluster = RedisCluster::start();
+/// Verifications all over a cluster in which nobody takes the place of a server that is gone, and the others serve
+/// on. Nothing where there is no Redis.
+async fn all_over() -> Option<(Fixture<RedisCluster>, Vec<Started>)> {
+    let cluster = is_there().then(RedisCluster::start)?;
     for node in &cluster.nodes {
         node.set("cluster-replica-no-failover", "yes");
         node.set("cluster-require-full-coverage", "no");
     }
-    Arc::new(cluster)
+    let url = cluster.url("?step_timeout=5400");
+    let fixture = on(Arc::new(cluster), url).await;
+    let mut all = Vec::new();
+    for number in 0..64 {
+        all.push(started(&fixture, number).await);
+    }
+    Some((fixture, all))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_shard_that_is_gone_keeps_no_fallback_of_the_others_back() {
-    if !is_there() {
+    let Some((fixture, all)) = all_over().await else {
         return;
-    }
-    let cluster = cluster_without_failover();
-    let url = cluster.url("?step_timeout=5400");
-    let fixture = on(cluster, url).await;
+    };
     let now = SetClock::default().now();
-    let mut all = Vec::new();
-    for number in 0..64 {
-        let started = started(&fixture, number).await;
-        fixture
-            .note(started.id, started.planned(), now)
-            .await
-            .unwrap();
-        all.push(started);
+    for started in &all {
+        let noted = fixture.note(started.id, started.planned(), now).await;
+        noted.unwrap();
     }
     let overdue = async || {
         let found = timeout(HANGS, fixture.overdue(256, now.plus(WAIT)));
@@ -143,22 +142,15 @@ async fn a_shard_that_is_gone_keeps_no_fallback_of_the_others_back() {
 /// Whoever asks hears that not all of it was written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_note_whose_entry_lies_on_a_shard_that_is_gone_is_written_all_the_same() {
-    if !is_there() {
+    let Some((fixture, mut all)) = all_over().await else {
         return;
-    }
-    let cluster = cluster_without_failover();
-    let url = cluster.url("?step_timeout=5400");
-    let fixture = on(cluster, url).await;
+    };
     let now = SetClock::default().now();
-    let mut all = Vec::new();
-    for number in 0..64 {
-        let started = started(&fixture, number).await;
+    all.retain(|started| {
         let name = started.name().0.map(|byte| format!("{byte:02x}")).concat();
         let name = master_of(&fixture, &format!("ww:m{name}"));
-        if started.row != GONE && name != GONE {
-            all.push(started);
-        }
-    }
+        started.row != GONE && name != GONE
+    });
     fixture.server.nodes[GONE].kill();
     let mut refused = 0;
     for started in &all {
