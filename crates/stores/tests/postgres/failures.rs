@@ -1,5 +1,6 @@
 //! The server dies, hangs, comes back, changes roles, and stands behind a pooler or in TLS.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -7,6 +8,8 @@ use std::time::{Duration, Instant};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use watchword_core::fakes::{self, SetClock};
 use watchword_core::{
     AppId, CheckOutcome, CheckTarget, RecipientIndex, StartOutcome, Status, Store, StoreError,
@@ -16,7 +19,7 @@ use watchword_stores::{
     OpenOptions, Opened, PostgresStore, PostgresTime, PostgresUrl, StorageUrl, migrate_postgres,
 };
 
-use crate::fixture::{Database, open, shared};
+use crate::fixture::{Database, open, shared, url};
 use crate::server::{Installed, Pooler, Server};
 use crate::time::{T0, check_step, start_step};
 
@@ -180,19 +183,30 @@ async fn nothing_that_a_caller_was_told_is_lost_by_kill_9() {
     };
     // As it comes: with fsync, and with synchronous_commit.
     let mut server = Server::start_with(installed, &[]);
-    for round in 0..3_u8 {
-        let url = PostgresUrl::parse(&server.url("postgres")).unwrap();
+    // Killed in the midst of it, however long the disk takes for that many answers.
+    for (round, answers) in [(0_u8, 20), (1, 60), (2, 300)] {
+        let url = url(&server.url("postgres"));
         let store = Arc::new(open(&url, PostgresTime::Caller).await);
-        let callers: Vec<_> = (0..8_u8)
-            .map(|caller| tokio::spawn(tell(Arc::clone(&store), round * 8 + caller)))
-            .collect();
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        server.kill();
-        let mut told = Vec::new();
-        for caller in callers {
-            told.extend(caller.await.unwrap());
+        let (tell_us, mut answered) = mpsc::unbounded_channel();
+        let mut callers = JoinSet::new();
+        for caller in 0..8 {
+            callers.spawn(tell(
+                Arc::clone(&store),
+                round * 8 + caller,
+                tell_us.clone(),
+            ));
         }
-        assert!(told.len() > 20, "{} steps were answered", told.len());
+        drop(tell_us);
+        let mut told = HashMap::new();
+        while told.len() < answers {
+            let (id, attempts_left) = answered.recv().await.expect("it was not killed yet");
+            told.insert(id, attempts_left);
+        }
+        server.kill();
+        while let Some((id, attempts_left)) = answered.recv().await {
+            told.insert(id, attempts_left);
+        }
+        callers.join_all().await;
         assert!(server.run(), "{}", server.log());
         let store = open(&url, PostgresTime::Caller).await;
         for (id, attempts_left) in told {
@@ -206,9 +220,13 @@ async fn nothing_that_a_caller_was_told_is_lost_by_kill_9() {
     }
 }
 
-/// Starts and checks until the server is gone; what it was told last of each.
-async fn tell(store: Arc<PostgresStore>, caller: u8) -> Vec<(VerificationId, u32)> {
-    let mut told = Vec::new();
+/// Starts and checks until the server is gone, and says what it was told: the attempts that are
+/// left of each.
+async fn tell(
+    store: Arc<PostgresStore>,
+    caller: u8,
+    told: mpsc::UnboundedSender<(VerificationId, u32)>,
+) {
     for number in 0_u32.. {
         let mut bytes = [caller; 16];
         bytes[4..8].copy_from_slice(&number.to_be_bytes());
@@ -218,19 +236,18 @@ async fn tell(store: Arc<PostgresStore>, caller: u8) -> Vec<(VerificationId, u32
         );
         let started = store.start(start_step(id, recipient, None), T0).await;
         if started.is_err() {
-            break;
+            return;
         }
-        told.push((id, 5));
+        told.send((id, 5)).unwrap();
         let step = check_step(CheckTarget::Id(id), "000000");
         match store.check(step, T0).await {
             Ok(CheckOutcome::Incorrect { attempts_left, .. }) => {
-                told.last_mut().unwrap().1 = attempts_left;
+                told.send((id, attempts_left)).unwrap();
             }
             Ok(other) => panic!("{other:?}"),
-            Err(_) => break,
+            Err(_) => return,
         }
     }
-    told
 }
 
 #[tokio::test(flavor = "multi_thread")]
