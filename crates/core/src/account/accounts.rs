@@ -23,6 +23,7 @@ use crate::purpose::Purpose;
 use crate::recipient::{Email, Phone, Recipient};
 use crate::step::Refusal;
 use crate::store::{Store, StoreError};
+use crate::verification::Verification;
 use crate::verifier::{
     Approved, CheckError, CheckRequest, Failure, ResendRequest, SendError, Sent, Source,
     StartRequest, Terms, Verifier, Whose,
@@ -211,7 +212,9 @@ impl Accounts {
         }
     }
 
-    /// Checks a code: of the registration that is pending for the number, else of a login.
+    /// Checks a code: of the login or of the registration that is pending for the number. Where both are, it is
+    /// taken for the one that was sent last, and for the other if it is not: then it has cost the first an
+    /// attempt.
     ///
     /// # Errors
     /// [`VerifyError`].
@@ -224,18 +227,17 @@ impl Accounts {
     ) -> Result<Verified, VerifyError> {
         // First, so that a store that cannot answer does not cost the user a right code.
         let known = self.find(app, mobile).await?;
-        if let Some(approved) = self.check(app, mobile, SIGNUP, code, failures).await? {
-            return self.activate(app, mobile, &approved).await;
+        for authorises in self.likelier_first(app, mobile, known).await? {
+            let approved = self.check(app, mobile, authorises, code, failures).await?;
+            match approved {
+                Some(approved) if authorises == SIGNUP => {
+                    return self.activate(app, mobile, &approved).await;
+                }
+                Some(approved) => return self.log_in(app, known, &approved),
+                None => {}
+            }
         }
-        let approved = self.check(app, mobile, LOGIN, code, failures).await?;
-        let approved = approved.ok_or(VerifyError::Incorrect)?;
-        let remember_me = approved.overview.details.remember_me;
-        let subject = match known {
-            Some(id) => id.to_string(),
-            None => approved.overview.verification.recipient.to_string(),
-        };
-        let token = self.token(app, &subject, &approved, remember_me)?;
-        Ok(Verified::LoggedIn { token, remember_me })
+        Err(VerifyError::Incorrect)
     }
 
     pub(super) const fn parts(&self) -> &AccountParts {
@@ -287,15 +289,48 @@ impl Accounts {
         Ok(found.map(|account| account.id))
     }
 
-    async fn pending(&self, app: &AppId, mobile: &Phone) -> Result<Found, Failure> {
-        let keys = self.keys();
-        let index = keys.recipient_index(app, &Recipient::Phone(mobile.clone()));
-        let (verifier, signup) = (&self.0.verifier, purpose(SIGNUP));
-        let newest = self.0.store.newest(app, index, &signup, verifier.now());
+    async fn live(
+        &self,
+        app: &AppId,
+        mobile: &Phone,
+        authorises: &'static str,
+    ) -> Result<Option<Verification>, Failure> {
+        let recipient = Recipient::Phone(mobile.clone());
+        let index = self.keys().recipient_index(app, &recipient);
+        let (verifier, purpose) = (&self.0.verifier, purpose(authorises));
+        let newest = self.0.store.newest(app, index, &purpose, verifier.now());
         let newest = newest.await?;
         // The clock may have been set by the answer.
         let now = verifier.now();
-        let Some(live) = newest.filter(|newest| newest.is_live(now)) else {
+        Ok(newest.filter(|newest| newest.is_live(now)))
+    }
+
+    /// What a code may be of.
+    async fn likelier_first(
+        &self,
+        app: &AppId,
+        mobile: &Phone,
+        known: Option<AccountId>,
+    ) -> Result<[&'static str; 2], Failure> {
+        // No registration of a number that is taken would be approved.
+        if known.is_some() {
+            return Ok([LOGIN, SIGNUP]);
+        }
+        let Some(signup) = self.live(app, mobile, SIGNUP).await? else {
+            return Ok([LOGIN, SIGNUP]);
+        };
+        let login = self.live(app, mobile, LOGIN).await?;
+        let login_is_newer = login.is_some_and(|login| login.sent_at > signup.sent_at);
+        Ok(if login_is_newer {
+            [LOGIN, SIGNUP]
+        } else {
+            [SIGNUP, LOGIN]
+        })
+    }
+
+    async fn pending(&self, app: &AppId, mobile: &Phone) -> Result<Found, Failure> {
+        let keys = self.keys();
+        let Some(live) = self.live(app, mobile, SIGNUP).await? else {
             return Ok(Found::Nothing);
         };
         let details = Details::open(live.id, &live.details, keys)?;
@@ -396,6 +431,21 @@ impl Accounts {
         }
         let token = self.token(app, &account.id.to_string(), approved, false)?;
         Ok(Verified::Registered(Box::new(account), token))
+    }
+
+    fn log_in(
+        &self,
+        app: &AppId,
+        known: Option<AccountId>,
+        approved: &Approved,
+    ) -> Result<Verified, VerifyError> {
+        let remember_me = approved.overview.details.remember_me;
+        let subject = match known {
+            Some(id) => id.to_string(),
+            None => approved.overview.verification.recipient.to_string(),
+        };
+        let token = self.token(app, &subject, approved, remember_me)?;
+        Ok(Verified::LoggedIn { token, remember_me })
     }
 
     fn token(

@@ -101,6 +101,21 @@ async fn a_login_makes_no_account_and_does_not_touch_a_registration() {
     assert_eq!(verified.body["is_active"], true);
 }
 
+#[tokio::test]
+async fn right_codes_of_logins_cost_a_pending_registration_no_attempt() {
+    let world = World::without_limits();
+    world.register(EMAIL, MOBILE, PASSWORD).await;
+    let registration = world.code();
+    // As many as it has attempts.
+    for _ in 0..5 {
+        world.clock.advance(Duration::from_secs(1));
+        world.request_otp(MOBILE, false).await;
+        assert_eq!(world.verify(MOBILE, &world.code()).await.status, 200);
+    }
+    let verified = world.verify(MOBILE, &registration).await;
+    assert_eq!(verified.body["is_active"], true, "{}", verified.text);
+}
+
 /// A start to the number of the tests that came by way of another surface.
 fn foreign(purpose: &str) -> StartRequest {
     let rules = NumberRules::default();
