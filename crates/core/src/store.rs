@@ -130,7 +130,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<(VerificationId, DeliveryId)>, StoreError>;
 
     /// Up to `most` verifications whose fallback is due. Others may see the same ones:
-    /// [`Self::fall_back`] decides.
+    /// [`Self::fall_back`] decides. One that has expired when this looks need not be found again,
+    /// should the clock step back.
     async fn overdue(&self, most: usize, now: Timestamp)
     -> Result<Vec<VerificationId>, StoreError>;
 
