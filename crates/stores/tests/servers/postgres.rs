@@ -4,16 +4,24 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+#[allow(
+    clippy::duplicate_mod,
+    reason = "each counts on, in a range of its own"
+)]
+#[path = "port.rs"]
+mod port;
+use port::free_port;
+
+const PORTS: Range<u16> = 12_000..22_000;
 /// The role that owns everything.
 const OWNER: &str = "watchword";
 
@@ -96,21 +104,6 @@ fn is_there(process: &str) -> bool {
 fn own(path: &Path) {
     if let Some((user, group)) = user() {
         chown(path, Some(user), Some(group)).unwrap();
-    }
-}
-
-/// A port that nobody listens on, and that no client is given as its own: while a server is away,
-/// nobody takes its place.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let own = std::process::id().wrapping_mul(97);
-    loop {
-        let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = 12_000 + own.wrapping_add(next) % 18_000;
-        let port = u16::try_from(port).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }
 
@@ -244,7 +237,7 @@ impl Server {
 
     fn run_and_remove(&mut self, remove: Option<&Path>) -> bool {
         if self.port == 0 {
-            self.port = free_port();
+            self.port = free_port(PORTS);
         }
         let said_before = self.log().len();
         let folder = self.folder.path();
@@ -444,7 +437,7 @@ impl Pooler {
         };
         let folder = tempfile::tempdir().unwrap();
         own(folder.path());
-        let port = free_port();
+        let port = free_port(PORTS);
         let config = folder.path().join("pgbouncer.ini");
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={} user={OWNER}\n[pgbouncer]\n\

@@ -11,7 +11,8 @@
 )]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
@@ -20,6 +21,15 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+#[allow(
+    clippy::duplicate_mod,
+    reason = "each counts on, in a range of its own"
+)]
+#[path = "port.rs"]
+mod port;
+use port::free_port;
+
+const PORTS: Range<u16> = 22_000..32_000;
 /// How long a server may take to be there. Generous: test machines are busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -38,11 +48,6 @@ pub(crate) fn is_there() -> bool {
         eprintln!("SKIPPED: redis-server is missing");
     }
     there
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// One `redis-server`.
@@ -109,7 +114,7 @@ impl RedisServer {
         let options: Vec<_> = options.iter().map(ToString::to_string).collect();
         for _ in 0..5 {
             let server = Self {
-                port: free_port(),
+                port: free_port(PORTS),
                 folder: tempfile::tempdir().unwrap(),
                 options: options.clone(),
                 process: Mutex::default(),
@@ -130,23 +135,30 @@ impl RedisServer {
 
     const SENTINEL: &str = "--sentinel";
 
+    /// Whether it could have its ports. What answers there may be somebody else's, and does so before a
+    /// server of a cluster has its second one; so it is asked what it says itself.
     fn try_start_again(&self) -> bool {
+        let said_before = self.log().len();
         let process = Process::start(self.folder.path(), self.port, &self.options);
         *self.process.lock().unwrap() = Some(process);
-        let log = self.folder.path().join("redis.log");
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            let log = self.log();
+            let said = &log[said_before..];
+            if said.contains("Ready to accept connections") || said.contains("Sentinel ID is") {
                 return true;
             }
-            let log = std::fs::read_to_string(&log).unwrap_or_default();
-            if log.contains("Failed listening") {
+            if said.contains("Failed listening") {
                 return false;
             }
             sleep(PAUSE);
         }
-        let log = std::fs::read_to_string(&log).unwrap_or_default();
-        panic!("redis-server does not start: {log}");
+        panic!("redis-server does not start: {}", self.log());
+    }
+
+    /// What it said so far.
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("redis.log")).unwrap_or_default()
     }
 
     /// Starts it on the same port after [`Self::kill`], empty unless it was told to keep things.
@@ -321,7 +333,7 @@ impl RedisCluster {
     pub(crate) fn start_with(prepare: impl FnOnce(&[RedisServer])) -> Self {
         let nodes: Vec<_> = (0..2 * MASTERS)
             .map(|_| {
-                let bus = free_port().to_string();
+                let bus = free_port(PORTS).to_string();
                 RedisServer::start(&[
                     "--cluster-enabled",
                     "yes",
