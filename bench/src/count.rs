@@ -3,7 +3,7 @@
 //!
 //! The server runs under callgrind, with one worker, and answers one connection. Valgrind counts what
 //! runs outside the kernel; so a store's waiting for the disk is not in it, and neither is the work of
-//! the network. What the clock moves is left out: the audit log.
+//! the network. What the clock moves is left out: the audit log, and threads that look after things now and then.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -140,6 +140,7 @@ impl Count {
         let mut valgrind = Command::new("valgrind");
         valgrind
             .args(["-q", "--tool=callgrind", "--instr-atstart=no"])
+            .arg("--separate-threads=yes")
             .arg(format!("--callgrind-out-file={}", counts.display()))
             .arg(format!("--vgdb-prefix={}", prefix.display()))
             // More would take turns by chance.
@@ -172,8 +173,12 @@ impl Count {
                 Some(&callgrind),
             )
             .await?;
-            let written = callgrind.counts.with_extension((number + 1).to_string());
-            let cost = Cost::read(&written)?.per_turn(turns);
+            let written = callgrind.dump(number + 1)?;
+            let mut cost = Cost::default();
+            for thread in &written {
+                cost = cost + Cost::read(thread)?;
+            }
+            let cost = cost.per_turn(turns);
             println!(
                 "{:8} {:8} {:14.0} {:12.1}",
                 store.name(),
@@ -182,8 +187,11 @@ impl Count {
                 cost.allocations
             );
             if let Some(folder) = &self.keep {
-                let name = format!("{}-{}.callgrind", store.name(), scenario.name());
-                std::fs::copy(&written, folder.join(name))?;
+                for (place, thread) in written.iter().enumerate() {
+                    let (store, scenario) = (store.name(), scenario.name());
+                    let name = format!("{store}-{scenario}-{}.callgrind", place + 1);
+                    std::fs::copy(thread, folder.join(name))?;
+                }
             }
             costs.insert(scenario.name(), cost);
         }
@@ -250,6 +258,26 @@ impl Callgrind {
         }
         let said = String::from_utf8_lossy(&told.stderr);
         Err(format!("valgrind did not take `{command}`: {said}").into())
+    }
+
+    /// What was written the nth time, a file for each thread: `counts.2-01`.
+    fn dump(&self, number: usize) -> Result<Vec<PathBuf>, Failure> {
+        let name = self.counts.with_extension(format!("{number}-"));
+        let (folder, name) = (name.parent(), name.file_name());
+        let name = name.unwrap_or_default().as_encoded_bytes();
+        let mut written = Vec::new();
+        for entry in std::fs::read_dir(folder.unwrap_or(Path::new(".")))? {
+            let path = entry?.path();
+            let of_it = path.file_name().unwrap_or_default();
+            if of_it.as_encoded_bytes().starts_with(name) {
+                written.push(path);
+            }
+        }
+        if written.is_empty() {
+            return Err("callgrind wrote nothing".into());
+        }
+        written.sort();
+        Ok(written)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Callgrind's files, as far as they are read here.
 
 use std::collections::HashSet;
+use std::ops::Add;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,22 @@ const ALLOCATORS: [&str; 5] = [
     "aligned_alloc",
 ];
 
+/// What a thread calls that works by the clock, between one look and the next.
+const WAITS: &str = "watchword_stores::worker::Pulse::wait";
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            instructions: self.instructions + other.instructions,
+            allocations: self.allocations + other.allocations,
+        }
+    }
+}
+
 impl Cost {
+    /// What a thread cost; nothing if it works by the clock, as that is more of it a turn on a slow machine.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         // Names of functions may hold anything.
         let text = String::from_utf8_lossy(&std::fs::read(path)?).into_owned();
@@ -43,6 +59,9 @@ impl Cost {
     /// A function is named once, `fn=(7) malloc` or `cfn=(7) malloc`, and goes by its number then. After
     /// `cfn` comes how often it was called from the function at hand: `calls=3 …`.
     fn parse(text: &str) -> Option<Self> {
+        if text.contains(WAITS) {
+            return Some(Self::default());
+        }
         let mut allocators = HashSet::new();
         let mut calls_one = false;
         let (mut instructions, mut allocations) = (None, 0);
@@ -84,5 +103,7 @@ mod tests {
         };
         assert_eq!(Cost::parse(text), Some(cost));
         assert_eq!(Cost::parse("fn=(1) main\n"), None);
+        let by_the_clock = text.replace("other", WAITS);
+        assert_eq!(Cost::parse(&by_the_clock), Some(Cost::default()));
     }
 }
