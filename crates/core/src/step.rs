@@ -276,7 +276,8 @@ pub struct Withdrawal {
     pub charged: Charged,
     /// Whose source was charged.
     pub source: Option<SourceIndex>,
-    /// Whether the verification ends with it (a start) or goes on (a resend).
+    /// Whether the verification ends with it (a start) or goes on (a resend). It goes on, too, if another code was
+    /// sent for it since.
     pub ends: bool,
 }
 

@@ -107,8 +107,14 @@ pub trait Store: Send + Sync + 'static {
     /// Gives back the send that no provider could be reached for.
     async fn withdraw(&self, step: Withdrawal, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Ends a verification whose recipient every channel refused. Its send stays charged.
-    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError>;
+    /// Ends a verification whose recipient every channel refused, unless another code was sent for it than the one of
+    /// `sent_at`. The send stays charged.
+    async fn fail(
+        &self,
+        id: VerificationId,
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
 
     /// Notes hand-overs, and answers with the turn of the next channel if this note made it so.
     ///

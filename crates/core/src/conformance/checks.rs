@@ -158,7 +158,7 @@ pub async fn the_answer_does_not_depend_on_the_code_once_it_is_dead(store: impl 
 
     let one = order();
     let id = desk.start(&one, T0).await;
-    desk.store.fail(id, T0).await.expect("the store works");
+    desk.store.fail(id, T0, T0).await.expect("the store works");
     dead.push(("failed", id, one, T0, CheckOutcome::NotFound));
 
     let mut one = order();

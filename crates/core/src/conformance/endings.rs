@@ -97,11 +97,25 @@ pub async fn a_withdrawn_resend_stays_the_newest_of_its_purpose(store: impl Open
     assert_eq!(desk.status(newer, &order, now).await, Some(Status::Pending));
 }
 
+/// A dispatch that failed after a resend ends nothing: somebody may hold the code that came since.
+pub async fn what_fails_late_does_not_end_a_code_that_was_sent_since(store: impl Opened) {
+    let desk = Desk::open(store);
+    let order = Order::default();
+    let (id, charged) = desk.start_charged(&order, T0).await;
+    let now = T0.plus(MINUTE);
+    desk.renew(id, &order, now).await;
+    desk.withdraw(id, &order, charged, true).await;
+    assert_eq!(desk.status(id, &order, now).await, Some(Status::Pending));
+    let failed = desk.store.fail(id, T0, now).await;
+    failed.expect("the store works");
+    assert!(approved(&desk.check(id, &order, RIGHT, now).await));
+}
+
 /// A provider refused the recipient: the verification has failed, and its send stays charged.
 pub async fn a_refused_recipient_stays_charged(store: impl Opened) {
     let (desk, order) = (Desk::open(store), costly());
     let id = desk.start(&order, T0).await;
-    desk.store.fail(id, T0).await.expect("the store works");
+    desk.store.fail(id, T0, T0).await.expect("the store works");
     assert_eq!(desk.status(id, &order, T0).await, Some(Status::Failed));
     let outcome = desk.check(id, &order, RIGHT, T0).await;
     assert_eq!(outcome, CheckOutcome::NotFound);
@@ -125,7 +139,7 @@ pub async fn a_refused_recipient_stays_charged(store: impl Opened) {
     };
     let id = desk.start(&order, T0).await;
     assert!(approved(&desk.check(id, &order, RIGHT, T0).await));
-    desk.store.fail(id, T0).await.expect("the store works");
+    desk.store.fail(id, T0, T0).await.expect("the store works");
     assert_eq!(desk.status(id, &order, T0).await, Some(Status::Approved));
 }
 

@@ -167,13 +167,14 @@ impl<S: Opened> Play<S> {
                 let id = self.handles[place].0;
                 self.desk.withdraw(id, &order, charged, ends).await;
             }
-            Step::Fail { which } => {
+            Step::Fail { which, late } => {
                 let Some(place) = self.pick(*which) else {
                     return Ok(());
                 };
-                self.model.fail(place, now);
-                let failed = self.desk.store.fail(self.handles[place].0, now).await;
-                failed.expect("the store works");
+                let sent_at = self.sent_at(place, *late);
+                self.model.fail(place, sent_at, now);
+                let failed = self.desk.store.fail(self.handles[place].0, sent_at, now);
+                failed.await.expect("the store works");
             }
             Step::Note {
                 which,
@@ -193,11 +194,7 @@ impl<S: Opened> Play<S> {
                     )
                 });
                 note.dispatched = planned.map(|(next, late)| Dispatched {
-                    sent_at: if late {
-                        self.model.sent_at(place).minus(MILLI)
-                    } else {
-                        self.model.sent_at(place)
-                    },
+                    sent_at: self.sent_at(place, late),
                     fallback: next.map(|(next, due)| Fallback { next, due }),
                 });
                 let expected = self.model.note(place, (*number, *status), planned, now);
@@ -276,6 +273,12 @@ impl<S: Opened> Play<S> {
         }
         self.latest = self.latest.max(self.now);
         Ok(())
+    }
+
+    /// When the code was sent that a dispatch is about: one that is late was overtaken.
+    fn sent_at(&self, place: usize, late: bool) -> Timestamp {
+        let sent_at = self.model.sent_at(place);
+        if late { sent_at.minus(MILLI) } else { sent_at }
     }
 
     async fn fall_back(&mut self, place: usize, expected: Answer) -> Result<(), TestCaseError> {

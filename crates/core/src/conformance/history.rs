@@ -39,6 +39,7 @@ pub(super) enum Step {
     },
     Fail {
         which: usize,
+        late: bool,
     },
     Note {
         which: usize,
@@ -225,7 +226,7 @@ pub(super) fn step(back: bool) -> impl Strategy<Value = Step> {
         6 => draw().prop_map(Step::CheckNewest),
         1 => (which(), rarely()).prop_map(|(which, foreign)| Step::Cancel { which, foreign }),
         2 => which().prop_map(|which| Step::Withdraw { which }),
-        1 => which().prop_map(|which| Step::Fail { which }),
+        1 => (which(), rarely()).prop_map(|(which, late)| Step::Fail { which, late }),
         4 => (which(), 0..3_u8, select(statuses), prop::option::weighted(0.5, end()))
             .prop_map(|(which, delivery, status, end)| Step::Note { which, delivery, status, end }),
         1 => which().prop_map(|which| Step::FallBack { which }),

@@ -88,6 +88,7 @@ macro_rules! store_conformance {
             endings::a_withdrawn_start_gives_everything_back,
             endings::a_withdrawn_resend_stays_the_newest_of_its_purpose,
             endings::a_refused_recipient_stays_charged,
+            endings::what_fails_late_does_not_end_a_code_that_was_sent_since,
             endings::a_canceled_verification_is_dead,
             endings::deliveries_only_move_forward,
             endings::ended_verifications_are_read_until_they_are_forgotten,

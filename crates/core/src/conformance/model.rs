@@ -385,7 +385,7 @@ impl Model {
         ends: bool,
         now: Timestamp,
     ) {
-        let Answer::Sent(_, at, source_at) = sent else {
+        let Answer::Sent(made_at, at, source_at) = sent else {
             return;
         };
         if let (Some((who, _)), Some(at)) = (&order.source, source_at) {
@@ -396,12 +396,15 @@ impl Model {
             self.rows[place].cooling = None;
         }
         if ends {
-            self.rows[place].end(Status::Failed, now);
+            self.fail(place, *made_at, now);
         }
     }
 
-    pub(super) fn fail(&mut self, place: usize, now: Timestamp) {
-        self.rows[place].end(Status::Failed, now);
+    /// Ends it, if no other code was sent since `sent_at`.
+    pub(super) fn fail(&mut self, place: usize, sent_at: Timestamp, now: Timestamp) {
+        if self.sent_at(place) == sent_at {
+            self.rows[place].end(Status::Failed, now);
+        }
     }
 
     pub(super) fn unlock(&mut self, order: &Order, now: Timestamp) -> Answer {

@@ -343,7 +343,7 @@ impl<J: Journal> Store for MemoryStore<J> {
             if let Some(ledger) = ledger {
                 ledger.take_back_send(&verification.purpose, step.id, step.charged.at);
             }
-            if step.ends {
+            if step.ends && verification.sent_at == step.charged.made_at {
                 verification.end(Status::Failed, now);
             }
             ((), true)
@@ -351,10 +351,16 @@ impl<J: Journal> Store for MemoryStore<J> {
         self.settle(position.max(self.journal.position())).await
     }
 
-    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
+    async fn fail(
+        &self,
+        id: VerificationId,
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.journal.ready()?;
         let ((), position) = self.alter(id, |verification, _| {
-            let ended = verification.is_some_and(|found| found.end(Status::Failed, now));
+            let sent_last = verification.filter(|found| found.sent_at == sent_at);
+            let ended = sent_last.is_some_and(|found| found.end(Status::Failed, now));
             ((), ended)
         });
         self.settle(position).await

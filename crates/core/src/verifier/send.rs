@@ -374,8 +374,6 @@ impl Verifier {
                 Verdict::Unavailable => {
                     let undeliverable = Event::SendRefused(SendRefusal::Undeliverable);
                     self.note_event(undeliverable, &about(&verification));
-                    let ends = first && self.sent_last(&verification).await;
-                    let withdrawal = Withdrawal { ends, ..withdrawal };
                     return Err(self.withdraw(withdrawal, now).await);
                 }
                 Verdict::Refused => {
@@ -409,23 +407,11 @@ impl Verifier {
         })
     }
 
-    /// Whether no other code was sent for the verification since this one. A dispatch may take as long as its
-    /// deadline, and what a resend has brought meanwhile is not to end with it. (One that comes between this look and
-    /// the end that follows still does.)
-    async fn sent_last(&self, sent: &Verification) -> bool {
-        let known = self.parts.store.get(&sent.app, sent.id, self.now()).await;
-        match self.watch(known) {
-            Ok(Some(known)) => known.sent_at == sent.sent_at,
-            Ok(None) | Err(_) => true,
-        }
-    }
-
-    /// Ends it, unless another code is on its way by now.
+    /// Ends it, unless another code was sent for it: a dispatch may take as long as its deadline, and what a resend has
+    /// brought meanwhile is not to end with it.
     async fn fail(&self, sent: &Verification, now: Timestamp) -> Result<(), SendError> {
-        if self.sent_last(sent).await {
-            let failed = self.parts.store.fail(sent.id, now).await;
-            self.watch(failed).map_err(Failure::from)?;
-        }
+        let failed = self.parts.store.fail(sent.id, sent.sent_at, now).await;
+        self.watch(failed).map_err(Failure::from)?;
         Ok(())
     }
 

@@ -163,7 +163,12 @@ impl Store for NaiveStore {
         Ok(())
     }
 
-    async fn fail(&self, _id: VerificationId, _now: Timestamp) -> Result<(), StoreError> {
+    async fn fail(
+        &self,
+        _id: VerificationId,
+        _sent_at: Timestamp,
+        _now: Timestamp,
+    ) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -102,8 +102,13 @@ impl Store for Reborn {
     async fn withdraw(&self, step: Withdrawal, now: Timestamp) -> Result<(), StoreError> {
         once!(self, now, store => store.withdraw(step, now).await)
     }
-    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
-        once!(self, now, store => store.fail(id, now).await)
+    async fn fail(
+        &self,
+        id: VerificationId,
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        once!(self, now, store => store.fail(id, sent_at, now).await)
     }
     async fn note(
         &self,

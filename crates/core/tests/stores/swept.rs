@@ -59,8 +59,13 @@ impl Store for Swept {
     async fn withdraw(&self, step: Withdrawal, now: Timestamp) -> Result<(), StoreError> {
         self.at(now).withdraw(step, now).await
     }
-    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
-        self.at(now).fail(id, now).await
+    async fn fail(
+        &self,
+        id: VerificationId,
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.at(now).fail(id, sent_at, now).await
     }
     async fn note(
         &self,

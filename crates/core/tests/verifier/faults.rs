@@ -103,8 +103,13 @@ impl Store for Brittle {
     async fn withdraw(&self, step: Withdrawal, now: Timestamp) -> Result<(), StoreError> {
         brittle!(self, "withdraw", self.store.withdraw(step, now))
     }
-    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
-        brittle!(self, "fail", self.store.fail(id, now))
+    async fn fail(
+        &self,
+        id: VerificationId,
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        brittle!(self, "fail", self.store.fail(id, sent_at, now))
     }
     async fn note(
         &self,

@@ -153,7 +153,7 @@ impl Store for Unreachable {
         gone()
     }
 
-    async fn fail(&self, _: VerificationId, _: Timestamp) -> Result<(), StoreError> {
+    async fn fail(&self, _: VerificationId, _: Timestamp, _: Timestamp) -> Result<(), StoreError> {
         gone()
     }
 

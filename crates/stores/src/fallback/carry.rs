@@ -138,10 +138,13 @@ impl<J: Journal> Shared<J> {
             let purpose = purpose.unwrap_or_else(|| Purpose::unnamed_at(COUNTED));
             let step = blank(index, purpose, self.free_terms());
             let id = step.id;
-            self.primary.start(step, self.clock.now()).await?;
+            let started = self.primary.start(step, self.clock.now()).await?;
             self.take(index, |taken| taken.sends.take(at));
-            // Or it would be taken for the newer code while it lives.
-            self.primary.fail(id, self.clock.now()).await?;
+            if let StartOutcome::Started(charged) = started {
+                // Or it would be taken for the newer code while it lives.
+                let failed = self.primary.fail(id, charged.made_at, self.clock.now());
+                failed.await?;
+            }
         }
         let left = taken.failures.left(&counted.failures, |at| *at);
         let (number, mut left) = (left.len(), left.into_iter());

@@ -120,7 +120,7 @@ late!(Store of Opened as store {
     ) -> Option<Verification>;
     cancel(app: &AppId, id: VerificationId, now: Timestamp) -> CancelOutcome;
     withdraw(step: Withdrawal, now: Timestamp) -> ();
-    fail(id: VerificationId, now: Timestamp) -> ();
+    fail(id: VerificationId, sent_at: Timestamp, now: Timestamp) -> ();
     note(id: VerificationId, note: Note, now: Timestamp) -> Option<Turn>;
     locate(name: MessageKey, now: Timestamp) -> Option<(VerificationId, DeliveryId)>;
     overdue(most: usize, now: Timestamp) -> Vec<VerificationId>;

@@ -112,7 +112,8 @@ impl<J: Journal> Shared<J> {
         let outcome = self.local.resend(step, now).await;
         if matches!(outcome, Ok(ResendOutcome::Renewed(..))) {
             // Or it would be taken for the newer code. It dies by itself in a second.
-            let _ = self.primary.fail(undone.id, now).await;
+            let failed = self.primary.fail(undone.id, undone.charged.made_at, now);
+            let _ = failed.await;
         } else {
             self.primary.withdraw(undone, now).await?;
         }

@@ -133,11 +133,16 @@ impl<J: Journal> Store for LocalFallback<J> {
         to_its_end(Arc::clone(&self.shared).withdraw_there(step, now)).await
     }
 
-    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
+    async fn fail(
+        &self,
+        id: VerificationId,
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         if self.holds(id, now) {
-            return self.local().fail(id, now).await;
+            return self.local().fail(id, sent_at, now).await;
         }
-        self.there(self.shared.primary.fail(id, now)).await
+        self.there(self.shared.primary.fail(id, sent_at, now)).await
     }
 
     async fn note(

@@ -23,7 +23,7 @@ pub(super) struct Script {
 }
 
 /// Never changed once released; all that are missing become one transaction.
-const SCRIPTS: [Script; 2] = [
+const SCRIPTS: [Script; 3] = [
     Script {
         version: 1,
         oldest_reader: 1,
@@ -42,6 +42,11 @@ const SCRIPTS: [Script; 2] = [
         version: 2,
         oldest_reader: 1,
         parts: &[include_str!("../../migrations/postgres/002/steps.sql")],
+    },
+    Script {
+        version: 3,
+        oldest_reader: 1,
+        parts: &[include_str!("../../migrations/postgres/003/endings.sql")],
     },
 ];
 

@@ -275,12 +275,13 @@ impl Store for PostgresStore {
         let row = self
             .pool
             .row(
-                "SELECT watchword.withdraw_1($1, $2, $3, $4, $5, $6, $7, $8)",
+                "SELECT watchword.withdraw_2($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                 &[
                     (&self.moment(now), Type::INT8),
                     (&i32::from(step.id.tag()), Type::INT4),
                     (&uuid(step.id), Type::UUID),
                     (&moment(step.charged.at), Type::INT8),
+                    (&moment(step.charged.made_at), Type::INT8),
                     (&source.map(|(index, _)| tag(index.as_bytes())), Type::INT4),
                     (
                         &source.map(|(index, _)| Uuid::from_bytes(*index.as_bytes())),
@@ -294,15 +295,21 @@ impl Store for PostgresStore {
         row.map(drop).map_err(StoreError::from)
     }
 
-    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
+    async fn fail(
+        &self,
+        id: VerificationId,
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let row = self
             .pool
             .row(
-                "SELECT watchword.fail_1($1, $2, $3)",
+                "SELECT watchword.fail_2($1, $2, $3, $4)",
                 &[
                     (&self.moment(now), Type::INT8),
                     (&i32::from(id.tag()), Type::INT4),
                     (&uuid(id), Type::UUID),
+                    (&moment(sent_at), Type::INT8),
                 ],
             )
             .await;

@@ -349,14 +349,21 @@ impl Store for RedisStore {
                     .calls
                     .of_verification(&script::WITHDRAW, step.id, now)
                     .six(step.charged.at.as_millis())
+                    .six(step.charged.made_at.as_millis())
                     .byte(step.ends.into());
                 self.servers.call(&call).await.map(drop)
             })
             .await
     }
 
-    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
+    async fn fail(
+        &self,
+        id: VerificationId,
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let call = self.calls.of_verification(&script::FAIL, id, now);
+        let call = call.six(sent_at.as_millis());
         self.servers.call(&call).await.map(drop)
     }
 

@@ -83,6 +83,7 @@ macro_rules! alone {
             endings::a_withdrawn_start_gives_everything_back,
             endings::a_withdrawn_resend_stays_the_newest_of_its_purpose,
             endings::a_refused_recipient_stays_charged,
+            endings::what_fails_late_does_not_end_a_code_that_was_sent_since,
             fallbacks::the_turn_comes_when_every_hand_over_has_failed,
             fallbacks::parallel_failures_give_one_turn,
             fallbacks::parallel_takers_of_a_due_fallback_get_one_turn,

@@ -312,7 +312,7 @@ behind_the_switch! {
     newest(app: &AppId, recipient: RecipientIndex, purpose: &Purpose, now: Timestamp) -> Option<Verification>;
     cancel(app: &AppId, id: VerificationId, now: Timestamp) -> CancelOutcome;
     withdraw(step: Withdrawal, now: Timestamp) -> ();
-    fail(id: VerificationId, now: Timestamp) -> ();
+    fail(id: VerificationId, sent_at: Timestamp, now: Timestamp) -> ();
     note(id: VerificationId, note: Note, now: Timestamp) -> Option<Turn>;
     locate(name: MessageKey, now: Timestamp) -> Option<(VerificationId, DeliveryId)>;
     overdue(most: usize, now: Timestamp) -> Vec<VerificationId>;

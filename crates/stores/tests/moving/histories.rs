@@ -113,8 +113,13 @@ impl Store for Moving {
         self.at(now).await.withdraw(step, now).await
     }
 
-    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
-        self.at(now).await.fail(id, now).await
+    async fn fail(
+        &self,
+        id: VerificationId,
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.at(now).await.fail(id, sent_at, now).await
     }
 
     async fn note(

@@ -36,12 +36,12 @@ async fn an_empty_database_gets_the_schema_once_however_many_nodes_start_at_once
     let mut fresh = 0;
     for node in nodes {
         let migrated = node.await.unwrap();
-        fresh += usize::from(migrated == Migrated { from: 0, to: 2 });
+        fresh += usize::from(migrated == Migrated { from: 0, to: 3 });
     }
     assert_eq!(fresh, 1, "the others found it done");
     assert_eq!(
         database.sql("SELECT count(*) FROM watchword.schema_version"),
-        "2\n"
+        "3\n"
     );
     open_with(&database, 1).await.unwrap();
 }
@@ -54,7 +54,7 @@ async fn a_schema_that_was_made_ready_is_filled() {
     let database = Database::empty();
     database.sql("CREATE SCHEMA watchword");
     let migrated = migrate_postgres(&database.url()).await.unwrap();
-    assert_eq!(migrated, Migrated { from: 0, to: 2 });
+    assert_eq!(migrated, Migrated { from: 0, to: 3 });
 }
 
 #[tokio::test]
@@ -64,12 +64,12 @@ async fn the_schema_of_a_later_release_is_refused_unless_it_says_that_this_one_c
     }
     let database = Database::migrated();
     let later = "INSERT INTO watchword.schema_version (version, oldest_reader) VALUES";
-    database.sql(&format!("{later} (3, 1)"));
+    database.sql(&format!("{later} (4, 1)"));
     let migrated = migrate_postgres(&database.url()).await.unwrap();
-    assert_eq!(migrated, Migrated { from: 3, to: 3 });
-    database.sql(&format!("{later} (4, 3)"));
+    assert_eq!(migrated, Migrated { from: 4, to: 4 });
+    database.sql(&format!("{later} (5, 4)"));
     let refused = refused(&database).await;
-    let newer = matches!(refused, PostgresError::Newer { found: 4, known: 2 });
+    let newer = matches!(refused, PostgresError::Newer { found: 5, known: 3 });
     assert!(newer, "{refused}");
     assert!(refused.to_string().contains("later one"), "{refused}");
     assert!(open_with(&database, 1).await.is_err());

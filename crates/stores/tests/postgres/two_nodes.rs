@@ -94,8 +94,13 @@ impl Store for Pair {
         self.next().withdraw(step, now).await
     }
 
-    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
-        self.next().fail(id, now).await
+    async fn fail(
+        &self,
+        id: VerificationId,
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.next().fail(id, sent_at, now).await
     }
 
     async fn note(

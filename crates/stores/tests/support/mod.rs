@@ -129,8 +129,13 @@ impl Store for Mortal {
         self.opened().await.store.withdraw(step, now).await
     }
 
-    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
-        self.opened().await.store.fail(id, now).await
+    async fn fail(
+        &self,
+        id: VerificationId,
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.opened().await.store.fail(id, sent_at, now).await
     }
 
     async fn note(

@@ -216,8 +216,14 @@ impl Store for WatchedStore {
         self.watch(Step::Withdraw, withdrawn).await
     }
 
-    async fn fail(&self, id: VerificationId, now: Timestamp) -> Result<(), StoreError> {
-        self.watch(Step::Fail, self.store.fail(id, now)).await
+    async fn fail(
+        &self,
+        id: VerificationId,
+        sent_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.watch(Step::Fail, self.store.fail(id, sent_at, now))
+            .await
     }
 
     async fn note(
