@@ -481,3 +481,20 @@ async fn a_channel_that_waits_for_receipts_which_cannot_come_is_told() {
     let good = "channels.sms (fallback): after 20 s without a receipt the next channel is used";
     assert!(lines(&said, "ok").contains(&good), "{}", said.out);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_place_where_something_is_kept_is_looked_at() {
+    let folder = folder();
+    let (mail, _told) = mail_server("mail-hunter2");
+    let apart = "[storage]\naccounts_url = \"sqlite:a.db\"\n[audit]\nurl = \"sqlite:log.db\"\n";
+    configure(
+        folder.path(),
+        &(everything("http://127.0.0.1:9", mail) + apart),
+    );
+    std::fs::write(folder.path().join("log.db"), "a diary").unwrap();
+    let said = doctor(folder.path(), &[]).await;
+    let good = lines(&said, "ok").join("\n");
+    assert!(good.contains("storage.accounts_url (store): a.db is not there yet"));
+    let wrong = "audit.url (store): log.db is not a database of this program";
+    assert!(lines(&said, "problem").join("\n").contains(wrong));
+}
