@@ -31,13 +31,14 @@ const ARROWS: [(&str, &[&str]); 8] = [
 ];
 
 /// What the rules are built from: calculation, text and numbers, nothing that waits or connects.
-const CORE_USES: [&str; 23] = [
+const CORE_USES: [&str; 24] = [
     "argon2",
     "async-trait",
     "base64",
     "chacha20poly1305",
     "ed25519-dalek",
     "email_address",
+    "futures-util",
     "graviola",
     "hkdf",
     "hmac",

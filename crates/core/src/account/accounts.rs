@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join3;
+
 use super::outcome::{RegisterError, ResendError, Verified, VerifyError};
 use super::pending::Pending;
 use super::token::Grant;
@@ -12,6 +14,7 @@ use super::{
 use crate::app::AppId;
 use crate::binding::BindingDigest;
 use crate::channel::Channel;
+use crate::clock::Timestamp;
 use crate::code::Code;
 use crate::details::Details;
 use crate::entropy::Entropy;
@@ -212,9 +215,8 @@ impl Accounts {
         }
     }
 
-    /// Checks a code: of the login or of the registration that is pending for the number. Where both are, it is
-    /// taken for the one that was sent last, and for the other if it is not: then it has cost the first an
-    /// attempt.
+    /// Checks a code: of the login or of the registration that is pending for the number. Where both are, first
+    /// of the one that was sent last, which pays for the guess if it is of the other.
     ///
     /// # Errors
     /// [`VerifyError`].
@@ -225,9 +227,21 @@ impl Accounts {
         code: &Code,
         failures: FailureBudget,
     ) -> Result<Verified, VerifyError> {
-        // First, so that a store that cannot answer does not cost the user a right code.
-        let known = self.find(app, mobile).await?;
-        for authorises in self.likelier_first(app, mobile, known).await? {
+        // First, so that a store that cannot answer does not cost the user a right code; and all of it for every
+        // number, so that the time it takes tells nobody which ones have an account.
+        let (known, login, signup) = join3(
+            self.find(app, mobile),
+            self.live(app, mobile, LOGIN),
+            self.live(app, mobile, SIGNUP),
+        )
+        .await;
+        let known = known?;
+        let likelier_first = if self.sent_at(login?) > self.sent_at(signup?) {
+            [LOGIN, SIGNUP]
+        } else {
+            [SIGNUP, LOGIN]
+        };
+        for authorises in likelier_first {
             let approved = self.check(app, mobile, authorises, code, failures).await?;
             match approved {
                 Some(approved) if authorises == SIGNUP => {
@@ -305,27 +319,11 @@ impl Accounts {
         Ok(newest.filter(|newest| newest.is_live(now)))
     }
 
-    /// What a code may be of.
-    async fn likelier_first(
-        &self,
-        app: &AppId,
-        mobile: &Phone,
-        known: Option<AccountId>,
-    ) -> Result<[&'static str; 2], Failure> {
-        // No registration of a number that is taken would be approved.
-        if known.is_some() {
-            return Ok([LOGIN, SIGNUP]);
-        }
-        let Some(signup) = self.live(app, mobile, SIGNUP).await? else {
-            return Ok([LOGIN, SIGNUP]);
-        };
-        let login = self.live(app, mobile, LOGIN).await?;
-        let login_is_newer = login.is_some_and(|login| login.sent_at > signup.sent_at);
-        Ok(if login_is_newer {
-            [LOGIN, SIGNUP]
-        } else {
-            [SIGNUP, LOGIN]
-        })
+    /// When a code went out that a check here may approve.
+    fn sent_at(&self, live: Option<Verification>) -> Option<Timestamp> {
+        let live = live?;
+        let details = Details::open(live.id, &live.details, self.keys()).ok()?;
+        (details.binding == binding()).then_some(live.sent_at)
     }
 
     async fn pending(&self, app: &AppId, mobile: &Phone) -> Result<Found, Failure> {

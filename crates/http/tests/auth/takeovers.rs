@@ -116,6 +116,21 @@ async fn right_codes_of_logins_cost_a_pending_registration_no_attempt() {
     assert_eq!(verified.body["is_active"], true, "{}", verified.text);
 }
 
+#[tokio::test]
+async fn a_right_code_of_a_registration_costs_a_pending_login_no_attempt() {
+    let world = World::without_limits();
+    world.request_otp(MOBILE, false).await;
+    let (login, wrong) = (world.code(), world.wrong_code());
+    world.clock.advance(Duration::from_secs(1));
+    world.register(EMAIL, MOBILE, PASSWORD).await;
+    assert_eq!(world.verify(MOBILE, &world.code()).await.status, 200);
+    // All but the last that it has.
+    for _ in 0..4 {
+        world.verify(MOBILE, &wrong).await.says(400, WRONG);
+    }
+    assert_eq!(world.verify(MOBILE, &login).await.status, 200);
+}
+
 /// A start to the number of the tests that came by way of another surface.
 fn foreign(purpose: &str) -> StartRequest {
     let rules = NumberRules::default();
@@ -147,6 +162,21 @@ async fn a_code_of_another_surface_opens_nothing() {
         assert_eq!(world.register(EMAIL, MOBILE, PASSWORD).await.status, 202);
         assert_eq!(world.verify(MOBILE, &world.code()).await.status, 200);
     }
+}
+
+/// It could not be right here, whenever it was sent.
+#[tokio::test]
+async fn a_code_of_another_surface_is_not_charged_with_the_right_one() {
+    let world = World::without_limits();
+    world.register(EMAIL, MOBILE, PASSWORD).await;
+    let registration = world.code();
+    world.clock.advance(Duration::from_secs(1));
+    let sent = world.verifier.start(foreign("login")).await.unwrap();
+    let other = sent.overview.verification;
+    assert_eq!(world.verify(MOBILE, &registration).await.status, 200);
+    let found = world.verifier.get(&other.app, other.id).await.unwrap();
+    let left = found.unwrap().verification.attempts_left;
+    assert_eq!(left, other.attempts_left);
 }
 
 /// Seen to fail where the other code is canceled before it is known whether a registration may send.

@@ -148,8 +148,8 @@ async fn register(call: Call) -> Result<Response, Trouble> {
 
 /// Verify a code
 ///
-/// Of the registration that is pending for the number, which becomes an account; else of a login. The
-/// right code is good once. Every try costs an attempt. The access token is a JWT under EdDSA, to be
+/// Of the registration that is pending for the number, which becomes an account, or of a login; where both are, first
+/// of the one whose code was sent last. The right code is good once. Every try costs an attempt. The access token is a JWT under EdDSA, to be
 /// checked with the keys at `/.well-known/jwks.json`: its `sub` is the account's id, or where the number
 /// has no account, an opaque name of the number.
 #[utoipa::path(
