@@ -26,9 +26,6 @@ const ALLOCATORS: [&str; 5] = [
     "aligned_alloc",
 ];
 
-/// What a thread calls that works by the clock, between one look and the next.
-const WAITS: &str = "watchword_stores::worker::Pulse::wait";
-
 impl Add for Cost {
     type Output = Self;
 
@@ -40,13 +37,23 @@ impl Add for Cost {
     }
 }
 
+/// Whether a thread waits for its next look, as those that stores have for what is to be done now and then.
+fn works_by_the_clock(text: &str) -> bool {
+    text.lines()
+        .any(|line| line.contains("worker::Pulse") && line.ends_with("::wait"))
+}
+
 impl Cost {
-    /// What a thread cost; nothing if it works by the clock, as that is more of it a turn on a slow machine.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+    /// What a thread cost, or nothing if it works by the clock: on a slow machine that is more of it a turn.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, Failure> {
         // Names of functions may hold anything.
         let text = String::from_utf8_lossy(&std::fs::read(path)?).into_owned();
+        if works_by_the_clock(&text) {
+            return Ok(None);
+        }
         let cost = Self::parse(&text);
-        cost.ok_or_else(|| format!("{} holds no totals", path.display()).into())
+        let cost = cost.ok_or_else(|| format!("{} holds no totals", path.display()))?;
+        Ok(Some(cost))
     }
 
     pub(crate) fn per_turn(self, turns: u64) -> Self {
@@ -59,9 +66,6 @@ impl Cost {
     /// A function is named once, `fn=(7) malloc` or `cfn=(7) malloc`, and goes by its number then. After
     /// `cfn` comes how often it was called from the function at hand: `calls=3 …`.
     fn parse(text: &str) -> Option<Self> {
-        if text.contains(WAITS) {
-            return Some(Self::default());
-        }
         let mut allocators = HashSet::new();
         let mut calls_one = false;
         let (mut instructions, mut allocations) = (None, 0);
@@ -103,7 +107,16 @@ mod tests {
         };
         assert_eq!(Cost::parse(text), Some(cost));
         assert_eq!(Cost::parse("fn=(1) main\n"), None);
-        let by_the_clock = text.replace("other", WAITS);
-        assert_eq!(Cost::parse(&by_the_clock), Some(Cost::default()));
+    }
+
+    #[test]
+    fn threads_that_wait_for_their_next_look_are_known() {
+        let thread = "fn=(1) main\n1 10\ncfn=(2) watchword_stores::worker::Pulse::wait\n";
+        assert!(works_by_the_clock(thread));
+        let newer = thread.replace("worker::Pulse::", "worker::Pulse>::");
+        assert!(works_by_the_clock(&newer));
+        assert!(!works_by_the_clock(
+            "fn=(1) main\ncfn=(2) tokio::time::Pulse\nfn=(3) wait\n"
+        ));
     }
 }

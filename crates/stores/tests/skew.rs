@@ -10,16 +10,17 @@ mod redis;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use watchword_core::fakes::{self, Pigeon, SeededEntropy};
 use watchword_core::{
     About, AppId, BindingDigest, Channel, CheckError, CheckRequest, Clock, Code, DeliveryStatus,
-    Dispatch, Envelope, Messenger, NumberRules, Parts, Policy, Purpose, Receipt, Recipient, Sent,
-    StartRequest, Status, Terms, Timestamp, Verdict, VerificationId, Verifier, Whose,
+    Dispatch, Envelope, Messenger, NumberRules, Parts, Policy, Purpose, Receipt, Recipient,
+    SendError, Sent, StartRequest, Status, Terms, Timestamp, Verdict, VerificationId, Verifier,
+    Whose,
 };
 use watchword_stores::{OpenOptions, Opened, StorageUrl};
 
@@ -56,6 +57,8 @@ struct Carrier {
     pigeon: Pigeon,
     /// Whether it takes that, too.
     heedless: AtomicBool,
+    /// What it answers instead of taking anything.
+    refuses: Mutex<Option<Verdict>>,
 }
 
 #[async_trait]
@@ -70,7 +73,9 @@ impl Messenger for Carrier {
 
     async fn dispatch(&self, envelope: Envelope, deadline: Duration) -> Dispatch {
         let late = deadline < Duration::from_millis(1) && !self.heedless.load(Ordering::Relaxed);
-        self.pigeon.answer(late.then_some(Verdict::Unavailable));
+        let refuses = *self.refuses.lock().unwrap();
+        self.pigeon
+            .answer(refuses.or(late.then_some(Verdict::Unavailable)));
         self.pigeon.dispatch(envelope, deadline).await
     }
 }
@@ -131,6 +136,11 @@ impl Node {
     }
 
     async fn start(&self, to: &str, ttl: Duration) -> (VerificationId, Sent) {
+        let sent = self.try_start(to, ttl).await.unwrap();
+        (sent.overview.verification.id, sent)
+    }
+
+    async fn try_start(&self, to: &str, ttl: Duration) -> Result<Sent, SendError> {
         let policy = Policy {
             ttl,
             resend_cooldown: Duration::ZERO,
@@ -151,8 +161,17 @@ impl Node {
                 source: None,
             },
         };
-        let sent = self.verifier.start(request).await.unwrap();
-        (sent.overview.verification.id, sent)
+        self.verifier.start(request).await
+    }
+
+    /// What became of the newest start, which need not have an answer that says so.
+    async fn newest(&self, to: &str) -> Option<Status> {
+        let (app, now) = (AppId::default(), self.verifier.now());
+        let to = Recipient::parse(to, &NumberRules::default()).unwrap();
+        let index = fakes::keys(1).recipient_index(&app, &to);
+        let store = &self.storage.store;
+        let newest = store.newest(&app, index, &Purpose::default(), now).await;
+        newest.unwrap().map(|newest| newest.status_at(now))
     }
 
     async fn status(&self, id: VerificationId) -> Status {
@@ -241,6 +260,14 @@ async fn nodes_agree_with_their_store(url: &str) {
         assert_eq!(node.status(id).await, Status::Approved);
         let again = node.check(id, &sent.code).await;
         assert!(matches!(again, Err(CheckError::NotFound)), "{again:?}");
+        // What reaches nobody ends, whichever clock it was sent by.
+        for verdict in [Verdict::Unavailable, Verdict::Refused] {
+            *node.carrier.refuses.lock().unwrap() = Some(verdict);
+            let refused = node.try_start(&to, Duration::from_mins(5)).await;
+            assert!(refused.is_err());
+            assert_eq!(node.newest(&to).await, Some(Status::Failed), "{verdict:?}");
+        }
+        *node.carrier.refuses.lock().unwrap() = None;
     }
 }
 

@@ -123,11 +123,11 @@ async fn no_step_of_a_request_touches_a_partition_of_another_recipient() {
             id,
             charged,
             source: Some(source),
-            ends: false,
+            ends: true,
         };
-        store.withdraw(withdrawal, now).await.unwrap();
         store.cancel(&app, id, now).await.unwrap();
         store.fail(id, now, now).await.unwrap();
+        store.withdraw(withdrawal, now).await.unwrap();
     }
     holder.kill().unwrap();
     holder.wait().unwrap();

@@ -181,13 +181,7 @@ async fn tls_and_acl_users_open_the_door() {
     };
     let certificate = file("certificate.pem", certificate.pem());
     let key = file("key.pem", key.serialize_pem());
-    let tls_port = {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        listener.local_addr().unwrap().port()
-    };
-    let server = RedisServer::start(&[
-        "--tls-port",
-        &tls_port.to_string(),
+    let options = [
         "--tls-cert-file",
         &certificate,
         "--tls-key-file",
@@ -196,7 +190,8 @@ async fn tls_and_acl_users_open_the_door() {
         &ca,
         "--tls-auth-clients",
         "no",
-    ]);
+    ];
+    let (server, tls_port) = RedisServer::start_with(&options, Some("--tls-port"));
     let mut raw = server.connect();
     // As docs/storage.md has it.
     let rights = "ACL SETUSER shop on >p@ss/word ~shop:* +@read +@write -@dangerous +@scripting \

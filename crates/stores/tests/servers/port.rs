@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// A port of these that nobody listens on. Below those that the system gives to clients
-/// (`net.ipv4.ip_local_port_range`), so that nobody takes its place before the server starts or
-/// while it is away; each process begins elsewhere.
+/// (`net.ipv4.ip_local_port_range`), so that no client takes its place before the server starts
+/// or while it is away; each process begins elsewhere.
 pub(crate) fn free_port(among: Range<u16>) -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let own = std::process::id().wrapping_mul(97);

@@ -111,17 +111,26 @@ impl Drop for Process {
 impl RedisServer {
     /// Starts a server with these options, such as `--requirepass secret`.
     pub(crate) fn start(options: &[&str]) -> Self {
-        let options: Vec<_> = options.iter().map(ToString::to_string).collect();
+        Self::start_with(options, None).0
+    }
+
+    /// The same, with a second port of its own that is set by this option, such as `--tls-port`.
+    pub(crate) fn start_with(options: &[&str], second: Option<&str>) -> (Self, u16) {
         for _ in 0..5 {
+            let mut options: Vec<_> = options.iter().map(ToString::to_string).collect();
+            let other = free_port(PORTS);
+            if let Some(second) = second {
+                options.extend([second.to_owned(), other.to_string()]);
+            }
             let server = Self {
                 port: free_port(PORTS),
                 folder: tempfile::tempdir().unwrap(),
-                options: options.clone(),
+                options,
                 process: Mutex::default(),
             };
             // Somebody may have taken the port meanwhile.
             if server.try_start_again() {
-                return server;
+                return (server, other);
             }
         }
         panic!("redis-server does not start");
@@ -333,19 +342,17 @@ impl RedisCluster {
     pub(crate) fn start_with(prepare: impl FnOnce(&[RedisServer])) -> Self {
         let nodes: Vec<_> = (0..2 * MASTERS)
             .map(|_| {
-                let bus = free_port(PORTS).to_string();
-                RedisServer::start(&[
+                let options = [
                     "--cluster-enabled",
                     "yes",
                     "--cluster-config-file",
                     "nodes.conf",
                     "--cluster-node-timeout",
                     "2000",
-                    "--cluster-port",
-                    &bus,
                     "--repl-diskless-sync-delay",
                     "0",
-                ])
+                ];
+                RedisServer::start_with(&options, Some("--cluster-port")).0
             })
             .collect();
         prepare(&nodes);
