@@ -236,7 +236,11 @@ impl Accounts {
         )
         .await;
         let known = known?;
-        let likelier_first = if self.sent_at(login?) > self.sent_at(signup?) {
+        let login_first = match (login?, signup?) {
+            (Some(login), Some(signup)) => self.sent_at(&login) > self.sent_at(&signup),
+            (login, _) => login.is_some(),
+        };
+        let likelier_first = if login_first {
             [LOGIN, SIGNUP]
         } else {
             [SIGNUP, LOGIN]
@@ -320,8 +324,7 @@ impl Accounts {
     }
 
     /// When a code went out that a check here may approve.
-    fn sent_at(&self, live: Option<Verification>) -> Option<Timestamp> {
-        let live = live?;
+    fn sent_at(&self, live: &Verification) -> Option<Timestamp> {
         let details = Details::open(live.id, &live.details, self.keys()).ok()?;
         (details.binding == binding()).then_some(live.sent_at)
     }
