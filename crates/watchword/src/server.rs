@@ -255,7 +255,11 @@ async fn serve(
     let addresses = bound.addresses();
     let is_dev = config.mode == Mode::Dev;
     let requests = RequestMetrics::new(serving.metrics.registry());
-    let gate = Arc::new(Gate::new(config.serve.limits.sends_in_flight));
+    let gate = Gate::new(config.serve.limits.sends_in_flight);
+    let gate = Arc::new(match config.storage.url {
+        StorageUrl::Memory | StorageUrl::Sqlite(_) => gate,
+        StorageUrl::Redis(_) | StorageUrl::Postgres(_) => gate.before_remote_store(),
+    });
     serving.metrics.watch_gate(Arc::clone(&gate));
     let app = Arc::new(App {
         verifier: Arc::clone(&serving.verifier),

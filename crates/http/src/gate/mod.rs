@@ -4,6 +4,7 @@
 //! It stands in front of the handlers of its routes, so that a refusal costs no parsing, no look into
 //! the store and no hash, and nothing is charged. Health and metrics are not behind it.
 
+mod desk;
 mod entrance;
 mod rush;
 
@@ -16,6 +17,9 @@ use axum::response::Response;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use desk::Desk;
+pub(crate) use desk::Ticket;
+pub use desk::leave_store;
 pub(crate) use entrance::{Entrance, Guest, Room};
 use rush::{Rush, Turn};
 
@@ -37,6 +41,8 @@ pub struct Gate {
     rush: Mutex<Rush>,
     /// For those in line: a permit is held until a send has worked and has to wait for something.
     turns: Arc<Semaphore>,
+    /// Where the store is reached over the network: the line before that.
+    desk: Option<Desk>,
     sends: Way,
     checks: Way,
     complained: Mutex<Option<Instant>>,
@@ -102,10 +108,19 @@ impl Gate {
         Self {
             rush: Mutex::default(),
             turns: Arc::new(Semaphore::new(turns)),
+            desk: None,
             sends: Way::new(sends),
             checks: Way::new(sends.saturating_mul(CHECKS_A_SEND)),
             complained: Mutex::default(),
         }
+    }
+
+    /// The same before a store that is reached over the network: 64 sends are at it at a time, others wait for at
+    /// most a second, and checks pass. Whoever asks that store says when it is done, by [`leave_store`].
+    #[must_use]
+    pub fn before_remote_store(self) -> Self {
+        let desk = Some(Desk::new());
+        Self { desk, ..self }
     }
 
     /// What it has done and holds.
@@ -115,7 +130,7 @@ impl Gate {
             sends_refused: self.sends.refused.load(Relaxed),
             checks_refused: self.checks.refused.load(Relaxed),
             sends_in_flight: self.sends.in_flight.load(Relaxed).min(self.sends.most),
-            sends_in_line: self.rush.lock().in_line(),
+            sends_in_line: self.rush.lock().in_line() + self.desk.as_ref().map_or(0, Desk::in_line),
         }
     }
 
@@ -143,11 +158,26 @@ impl Gate {
             Kind::Check => Turn::AtOnce,
         };
         if turn == Turn::Refused {
-            let before = way.refused.fetch_add(1, Relaxed);
-            self.complain();
-            return Err(Duration::from_secs(1 + before % MOST_SECONDS));
+            return Err(self.turn_away(kind));
         }
         Ok((place, turn))
+    }
+
+    /// Lets a send go to the store, at once or when others have left it; or says how long it should stay away.
+    /// Who drops this on the way leaves the line.
+    pub(crate) async fn turn_at_store(&self) -> Result<Ticket, Duration> {
+        let Some(desk) = &self.desk else {
+            return Ok(Ticket::default());
+        };
+        let turn = desk.turn().await;
+        turn.ok_or_else(|| self.turn_away(Kind::Send))
+    }
+
+    /// Refuses one; how long it should stay away.
+    fn turn_away(&self, kind: Kind) -> Duration {
+        let before = self.way(kind).refused.fetch_add(1, Relaxed);
+        self.complain();
+        Duration::from_secs(1 + before % MOST_SECONDS)
     }
 
     /// A send came for something that there is no room for. `refusal` says so, counts as one of the gate's, and is

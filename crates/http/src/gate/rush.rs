@@ -63,6 +63,14 @@ impl Rush {
             self.looked_at = Some(now);
             return Turn::Look;
         }
+        self.stand(now)
+    }
+
+    /// A send that has to wait has arrived. It stands in line from now on, or is refused.
+    pub(super) fn stand(&mut self, now: Instant) -> Turn {
+        if self.in_line == 0 {
+            self.crowded_since = None;
+        }
         let standing = self.crowded_since.is_some_and(|at| now >= at + STANDING);
         if standing && self.earned >= SENDS_A_REFUSAL {
             self.earned -= SENDS_A_REFUSAL;

@@ -111,6 +111,7 @@ impl Dialect {
     where
         F: Future<Output = Result<Response, Trouble>> + Send + 'static,
     {
+        let gate = Arc::clone(&app.gate);
         match self.admit(app, asked, Task::Send).await {
             Ok(call) => {
                 let known = call.caller.key.is_some();
@@ -121,7 +122,10 @@ impl Dialect {
                     };
                     work(call).await.unwrap_or_else(refusal)
                 };
-                Errand::new(work).await
+                match gate.turn_at_store().await {
+                    Ok(ticket) => Errand::new(ticket.held_by(work)).await,
+                    Err(wait) => TurnedAway::by(self.refuse(Trouble::Overloaded(Kind::Send, wait))),
+                }
             }
             Err(trouble) => self.refuse(trouble),
         }

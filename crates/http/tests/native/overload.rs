@@ -10,7 +10,7 @@ use watchword_http::{Gate, SurfaceKind};
 
 use crate::documents::calls;
 use crate::stand_ins;
-use crate::world::{JSON, PHONE, Setting, World};
+use crate::world::{JSON, PHONE, Setting, World, without_limits};
 
 /// A world whose gate lets so many sends in at a time, and that gate.
 fn narrow(sends: usize, setting: Setting) -> (World, Arc<Gate>) {
@@ -147,6 +147,77 @@ async fn every_surface_refuses_in_its_own_words() {
         assert_eq!(said, expected);
         assert_eq!(refused.header("retry-after"), "1", "{path}");
     }
+}
+
+/// As many sends as may be at a store on the network. They are not done with it before they end, as nobody here says so.
+async fn at_store(messenger: &Arc<stand_ins::Gate>, gate: &Arc<Gate>) -> (World, JoinSet<String>) {
+    let world = World::with(Setting {
+        messenger: Some(messenger.clone()),
+        gate: Arc::clone(gate),
+        policy: Some(without_limits()),
+        ..Setting::default()
+    });
+    let before = messenger.waiting();
+    let mut sends = JoinSet::new();
+    for n in 10..74 {
+        let world = world.clone();
+        sends.spawn(async move { world.start(&format!("+14155550{n}0")).await });
+    }
+    while messenger.waiting() < before + 64 {
+        yield_now().await;
+    }
+    (world, sends)
+}
+
+#[tokio::test]
+async fn sends_that_wait_for_a_store_stand_in_a_line_that_checks_pass() {
+    let messenger = Arc::new(stand_ins::Gate::closed());
+    let gate = Arc::new(Gate::new(1000).before_remote_store());
+    let (world, mut sends) = at_store(&messenger, &gate).await;
+    messenger.let_one_through();
+    let id = sends.join_next().await.unwrap().unwrap();
+    let code = messenger.pigeon.codes().pop().unwrap();
+
+    let come = || {
+        let world = world.clone();
+        tokio::spawn(async move { world.start(PHONE).await })
+    };
+    let mut line = vec![come(), come(), come()];
+    // One takes the place of that which ended.
+    while messenger.waiting() < 65 || gate.figures().sends_in_line < 2 {
+        yield_now().await;
+    }
+    let path = format!("/v1/verifications/{id}/check");
+    let body = json!({ "code": code.expose() });
+    let approved = world.post(&path, body).await;
+    assert_eq!(approved.status, StatusCode::OK, "{}", approved.text);
+
+    // Who hangs up leaves it, and nothing was done for them.
+    let hung_up = line.pop().unwrap();
+    hung_up.abort();
+    assert!(hung_up.await.is_err());
+    assert_eq!(gate.figures().sends_in_line, 1);
+    messenger.let_one_through();
+    while messenger.waiting() < 66 {
+        yield_now().await;
+    }
+    assert_eq!(gate.figures().sends_in_line, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_stands_in_line_for_a_store_for_more_than_a_second() {
+    let messenger = Arc::new(stand_ins::Gate::closed());
+    let gate = Arc::new(Gate::new(1000).before_remote_store());
+    let (world, _sends) = at_store(&messenger, &gate).await;
+    let began = tokio::time::Instant::now();
+    let refused = world
+        .post("/v1/verifications", json!({ "to": PHONE }))
+        .await;
+    refused.is(503, "overloaded");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(began.elapsed(), std::time::Duration::from_secs(1));
+    let figures = gate.figures();
+    assert_eq!((figures.sends_refused, figures.sends_in_line), (1, 0));
 }
 
 /// What sends and checks are told when there is too much to do.

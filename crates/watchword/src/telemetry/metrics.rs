@@ -87,7 +87,7 @@ impl Metrics {
                 ),
                 (
                     "http_sends_in_line",
-                    "Those of them that wait for a thread, behind everything else",
+                    "Those of them that wait for a thread, behind everything else, or for the store",
                     figures.sends_in_line,
                 ),
             ]

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use crate::redis::{self, RedisServer};
 use crate::server::{Caller, Server, folder};
 
 /// A provider that takes connections and never answers.
@@ -14,6 +15,44 @@ fn silent_provider() -> (TcpListener, String) {
         listener.local_addr().unwrap()
     );
     (listener, settings)
+}
+
+/// Seen to fail where a send keeps its place at the store until it ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn sends_that_wait_for_their_provider_keep_nobody_from_a_store_on_the_network() {
+    if !redis::is_there() {
+        return;
+    }
+    let (folder, store) = (
+        folder(),
+        tokio::task::block_in_place(|| RedisServer::start(&[])),
+    );
+    let (_provider, settings) = silent_provider();
+    let storage = format!(
+        "[policy]\nlimits = []\n[storage]\nurl = \"{}\"\naccounts_url = \"sqlite:accounts.db\"\n",
+        store.url("")
+    );
+    let settings = storage + &settings.replace("sends_in_flight = 8", "sends_in_flight = 200");
+    std::fs::write(folder.path().join("more.toml"), settings).unwrap();
+    let server = Server::dev(folder.path(), &["--config", "more.toml"]);
+    let caller = Caller::new(&server, None);
+    // More than may be at the store at a time, so that the rest would wait for them.
+    let held: Vec<_> = (0..80)
+        .map(|n| {
+            let caller = caller.clone();
+            tokio::spawn(async move { caller.start(&format!("+120155501{n:02}")).await.status })
+        })
+        .collect();
+    let metrics = format!("{}/metrics", server.admin);
+    let page = async || caller.get(&metrics).await.text;
+    while !page().await.contains("watchword_http_sends_in_flight 80") {}
+    while !page().await.contains("watchword_http_sends_in_line 0") {}
+    let mail = caller.start("person@example.com").await;
+    assert_eq!(mail.status, 201, "{}", mail.text);
+    assert_eq!(refusals(&page().await), "0");
+    for held in held {
+        held.abort();
+    }
 }
 
 fn refusals(page: &str) -> &str {

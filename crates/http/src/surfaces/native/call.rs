@@ -88,6 +88,36 @@ where
     run(app, asked, scope, None, work)
 }
 
+/// As [`write`], of a call that sends a code: it goes on once it may go to the store, and until then leaves with its
+/// client.
+pub(super) async fn send<F>(
+    app: Arc<App>,
+    asked: Asked,
+    work: impl FnOnce(Call) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = Result<Response, Problem>> + Send + 'static,
+{
+    let gate = Arc::clone(&app.gate);
+    let key = IdempotencyKey::read(&asked.parts.headers);
+    let prepared = prepare(app, asked, Scope::WriteVerifications).await;
+    let (method, key, call) = match prepared.and_then(|(method, call)| Ok((method, key?, call))) {
+        Ok(prepared) => prepared,
+        Err(problem) => return problem.into_response(),
+    };
+    let ticket = match gate.turn_at_store().await {
+        Ok(ticket) => ticket,
+        Err(wait) => return TurnedAway::by(Problem::overloaded(wait).into_response()),
+    };
+    match key {
+        Some(key) => Errand::new(ticket.held_by(run_once(method, key, call, work))).await,
+        None => {
+            let work = async move { work(call).await.unwrap_or_else(Problem::into_response) };
+            Errand::new(ticket.held_by(work)).await
+        }
+    }
+}
+
 /// A call with a body that changes nothing. An idempotency key does not matter to it: an answer that is kept would
 /// tell what has been erased since, and nobody would note it.
 pub(super) async fn look<F>(

@@ -172,7 +172,7 @@ pub(crate) const PROBLEMS: [(&str, &[ProblemKind]); 9] = {
     )),
 )]
 fn start_verification(State(app): State<Arc<App>>, asked: Asked) -> impl Future<Output = Response> {
-    call::write(app, asked, Scope::WriteVerifications, start)
+    call::send(app, asked, start)
 }
 
 async fn start(call: Call) -> Result<Response, Problem> {
@@ -347,7 +347,7 @@ async fn check(
     responses((status = 200, description = "A fresh code is on its way.", body = view::VerificationView<'_>)),
 )]
 fn resend_code(State(app): State<Arc<App>>, asked: Asked) -> impl Future<Output = Response> {
-    call::write(app, asked, Scope::WriteVerifications, resend)
+    call::send(app, asked, resend)
 }
 
 async fn resend(call: Call) -> Result<Response, Problem> {
