@@ -5,19 +5,24 @@
 //! at it at a time. The others stand in line here, where checks pass them, and leave it as soon as their client
 //! does: nothing was done for them yet.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::rush::{Rush, Turn};
 
 /// Sends that may be at the store at a time: enough to keep one busy, few enough to be waited for.
 const AT_ONCE: usize = 64;
-/// Who stood in line for so long is refused. A client that is still there has waited long enough, and a store
-/// that hangs is not waited for by everybody in turn.
+/// How long a send keeps its place from others. A part of the store that hangs has the places of those that asked
+/// it for no longer.
+const HELD: Duration = Duration::from_millis(250);
+/// Who stood in line for so long is refused: a client that is still there has waited long enough. Unless nobody
+/// had an answer meanwhile: then it is the store who has to say so, or what stands in for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
@@ -25,56 +30,95 @@ tokio::task_local! {
     static TICKET: Ticket;
 }
 
-/// Says that the store has made the code of the request at hand, or refused to: the next send may go to it. Where
-/// no request is at hand, or there is no line, this does nothing.
-pub fn leave_store() {
-    let _ = TICKET.try_with(|ticket| drop(ticket.0.lock().take()));
+/// Says that the store is done with the code of the request at hand, and whether it `answered`: the next send may
+/// go to it. Where no request is at hand, or there is no line, this does nothing.
+pub fn leave_store(answered: bool) {
+    let _ = TICKET.try_with(|ticket| {
+        if let Some((_turn, desk)) = ticket.0.lock().take()
+            && answered
+        {
+            *desk.answered.lock() = Some(Instant::now());
+        }
+    });
 }
 
 /// Lets its holder go to the store.
 #[derive(Default)]
-pub(crate) struct Ticket(Mutex<Option<OwnedSemaphorePermit>>);
+pub(crate) struct Ticket(Mutex<Option<(OwnedSemaphorePermit, Arc<Line>)>>);
 
 impl Ticket {
-    /// Has `work` hold it until that says that it leaves the store, or ends.
+    /// Has `work` hold it until that says that it leaves the store, or ends, or has held it for long.
     pub(crate) fn held_by<F: Future>(self, work: F) -> impl Future<Output = F::Output> + use<F> {
-        TICKET.scope(self, work)
+        let counts = self.0.lock().is_some();
+        TICKET.scope(self, async move {
+            let (mut work, mut limit) = (pin!(work), pin!(counts.then(|| sleep(HELD))));
+            poll_fn(|cx| {
+                let polled = work.as_mut().poll(cx);
+                if polled.is_pending()
+                    && let Some(held) = limit.as_mut().as_pin_mut()
+                    && held.poll(cx).is_ready()
+                {
+                    leave_store(false);
+                    limit.set(None);
+                }
+                polled
+            })
+            .await
+        })
     }
 }
 
 pub(super) struct Desk {
     turns: Arc<Semaphore>,
+    line: Arc<Line>,
+}
+
+#[derive(Default)]
+struct Line {
     rush: Mutex<Rush>,
+    /// When the store last answered a send.
+    answered: Mutex<Option<Instant>>,
 }
 
 impl Desk {
     pub(super) fn new() -> Self {
         Self {
             turns: Arc::new(Semaphore::new(AT_ONCE)),
-            rush: Mutex::default(),
+            line: Arc::default(),
         }
     }
 
     /// How many stand in line.
     pub(super) fn in_line(&self) -> usize {
-        self.rush.lock().in_line()
+        self.line.rush.lock().in_line()
     }
 
     /// A send has arrived. Nothing if it is refused.
     pub(super) async fn turn(&self) -> Option<Ticket> {
         // Nobody passes those who stand in line: what becomes free is theirs.
         if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
-            return Some(Ticket(Mutex::new(Some(turn))));
+            return Some(self.ticket(turn));
         }
         let since = Instant::now();
-        if self.rush.lock().stand(since) == Turn::Refused {
+        if self.line.rush.lock().stand(since) == Turn::Refused {
             return None;
         }
-        let standing = Standing(&self.rush);
+        let standing = Standing(&self.line.rush);
         let turn = Arc::clone(&self.turns).acquire_owned();
-        let turn = timeout(PATIENCE, turn).await.ok()?.ok()?;
-        standing.enter(since);
-        Some(Ticket(Mutex::new(Some(turn))))
+        match timeout(PATIENCE, turn).await {
+            Ok(turn) => {
+                standing.enter(since);
+                turn.ok().map(|turn| self.ticket(turn))
+            }
+            Err(_) => {
+                let answered = self.line.answered.lock().is_some_and(|at| at >= since);
+                (!answered).then(Ticket::default)
+            }
+        }
+    }
+
+    fn ticket(&self, turn: OwnedSemaphorePermit) -> Ticket {
+        Ticket(Mutex::new(Some((turn, Arc::clone(&self.line)))))
     }
 }
 
@@ -119,7 +163,7 @@ mod tests {
         let at_store = tickets.pop().unwrap();
         let mut work = Box::pin(at_store.held_by(async {
             tokio::task::yield_now().await;
-            leave_store();
+            leave_store(true);
             std::future::pending::<()>().await;
         }));
         assert!(poll!(&mut work).is_pending());
@@ -144,16 +188,50 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_long() {
+    async fn nobody_waits_for_long_while_others_are_answered() {
         let (desk, _tickets) = full();
-        let since = tokio::time::Instant::now();
-        assert!(desk.turn().await.is_none());
-        assert_eq!(since.elapsed(), PATIENCE);
+        let began = tokio::time::Instant::now();
+        let mut last = Box::pin(desk.turn());
+        assert!(poll!(&mut last).is_pending());
+        *desk.line.answered.lock() = Some(Instant::now());
+        assert!(last.await.is_none());
+        assert_eq!(began.elapsed(), PATIENCE);
         assert_eq!(desk.in_line(), 0);
     }
 
-    #[test]
-    fn without_a_line_there_is_nothing_to_leave() {
-        leave_store();
+    #[tokio::test(start_paused = true)]
+    async fn while_nobody_is_answered_the_store_is_asked_in_the_end() {
+        let (desk, _tickets) = full();
+        let began = tokio::time::Instant::now();
+        assert!(desk.turn().await.is_some());
+        assert_eq!(began.elapsed(), PATIENCE);
+        assert_eq!(desk.in_line(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_hangs_for_one_holds_others_up_for_a_quarter_of_a_second() {
+        let (desk, mut tickets) = full();
+        let began = tokio::time::Instant::now();
+        let hanging = tickets.pop().unwrap();
+        let hanging = tokio::spawn(hanging.held_by(std::future::pending::<()>()));
+        assert!(desk.turn().await.is_some());
+        assert_eq!(began.elapsed(), HELD);
+        hanging.abort();
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_stands_is_refused_by_the_rules_of_a_rush() {
+        let (desk, _tickets) = full();
+        let before = Instant::now().checked_sub(PATIENCE).unwrap();
+        {
+            let mut rush = desk.line.rush.lock();
+            for _ in 0..2000 {
+                assert_eq!(rush.stand(before), Turn::InLine);
+            }
+            for _ in 0..100 {
+                rush.enter(before, PATIENCE);
+            }
+        }
+        assert!(desk.turn().now_or_never().unwrap().is_none());
     }
 }

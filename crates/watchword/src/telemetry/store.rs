@@ -171,13 +171,13 @@ impl WatchedStore {
 impl Store for WatchedStore {
     async fn start(&self, step: StartStep, now: Timestamp) -> Result<StartOutcome, StoreError> {
         let started = self.watch(Step::Start, self.store.start(step, now)).await;
-        watchword_http::leave_store();
+        watchword_http::leave_store(started.is_ok());
         started
     }
 
     async fn resend(&self, step: ResendStep, now: Timestamp) -> Result<ResendOutcome, StoreError> {
         let resent = self.watch(Step::Resend, self.store.resend(step, now)).await;
-        watchword_http::leave_store();
+        watchword_http::leave_store(resent.is_ok());
         resent
     }
 

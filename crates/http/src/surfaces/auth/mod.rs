@@ -130,7 +130,7 @@ async fn register(call: Call) -> Result<Response, Trouble> {
     let terms = call.terms(Arc::clone(call.policy()));
     let accounts = accounts(&call)?;
     // It waits for its password first, which others are not to wait for.
-    leave_store();
+    leave_store(false);
     let sent = accounts.register(&call.caller.app, registration, terms);
     match sent.await {
         Ok(sent) => {
