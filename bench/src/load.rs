@@ -127,6 +127,14 @@ impl Schedule {
         self.begin + Duration::from_secs_f64(turn as f64 / self.rate)
     }
 
+    /// How many turns are due by then: the first is when the schedule begins.
+    fn due_by(&self, now: Instant) -> u64 {
+        let elapsed = now.checked_duration_since(self.begin);
+        elapsed.map_or(0, |elapsed| {
+            (count(elapsed.as_secs_f64() * self.rate) + 1).min(self.total)
+        })
+    }
+
     /// Nobody will take this turn, and those after it that nobody has taken. They are told one by one when the
     /// phase is over: there may be half a million.
     fn give_up(&self, turn: u64) {
@@ -153,7 +161,7 @@ impl Schedule {
         let mut released = 0;
         while released < self.total {
             std::thread::sleep(TICK);
-            let due = count(self.begin.elapsed().as_secs_f64() * self.rate).min(self.total);
+            let due = self.due_by(Instant::now());
             self.due
                 .add_permits(usize::try_from(due - released).unwrap_or(0));
             released = due;
@@ -448,4 +456,29 @@ async fn work(
         client.turn(scenario, n, prepared, due).await?;
     }
     Ok(client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_let_go_when_it_is_due() {
+        let schedule = Schedule {
+            begin: Instant::now(),
+            rate: 36.0,
+            total: 100,
+            taken: AtomicU64::new(0),
+            due: Semaphore::new(0),
+            end: Instant::now(),
+            given_up: Mutex::default(),
+        };
+        let moment = Duration::from_micros(1);
+        for turn in 0..100 {
+            let at = schedule.due_at(turn);
+            assert_eq!(schedule.due_by(at - moment), turn);
+            assert_eq!(schedule.due_by(at + moment), turn + 1);
+        }
+        assert_eq!(schedule.due_by(schedule.due_at(200)), 100);
+    }
 }
