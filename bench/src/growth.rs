@@ -184,11 +184,10 @@ impl Growth {
         if let Some(watch) = measured.watch {
             for (who, tally) in ["many", "few"].into_iter().zip(&together) {
                 let each = tally.each.as_deref().unwrap_or_default();
-                let (left, share) = watch.undisturbed(each);
-                figures.insert(
-                    format!("watched_request_p99_ms_of_{who}"),
-                    left.millis_at(0.99),
-                );
+                let (p99, share) = watch.p99_millis(each);
+                if let Some(p99) = p99 {
+                    figures.insert(format!("watched_request_p99_ms_of_{who}"), p99);
+                }
                 figures.insert(format!("watched_share_of_{who}"), share);
             }
         }

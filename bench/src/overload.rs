@@ -124,7 +124,9 @@ impl Overload {
                 ("o_watched_check_p99_ms", checks),
             ] {
                 let each = phase.tally.each.as_deref().unwrap_or_default();
-                put(name, watch.undisturbed(each).0.millis_at(0.99));
+                if let (Some(p99), _) = watch.p99_millis(each) {
+                    put(name, p99);
+                }
             }
         }
         let each = |micros: u64, done: u64| micros as f64 / done.max(1) as f64;

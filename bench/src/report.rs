@@ -1,6 +1,6 @@
 //! The figures of a run, as a table and as JSON, and what changed since another run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,11 @@ impl Cell {
 
     fn median(&self, name: &str) -> Option<f64> {
         middle(&self.sorted(name))
+    }
+
+    /// What was measured, in any round.
+    fn names(&self) -> BTreeSet<&String> {
+        self.rounds.iter().flat_map(BTreeMap::keys).collect()
     }
 
     fn key(&self) -> (&str, usize, &str) {
@@ -192,7 +197,7 @@ impl Report {
     fn print_plainly(&self) {
         for cell in &self.cells {
             println!("\n{}, {}:", cell.scenario, cell.subject);
-            for (name, _) in cell.rounds.first().into_iter().flatten() {
+            for name in cell.names() {
                 let median = cell.median(name).unwrap_or_default();
                 let alone = match cell.undisturbed(name) {
                     (Some(value), count) if count < cell.rounds.len() => {

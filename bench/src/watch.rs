@@ -21,6 +21,9 @@ const LATE: Duration = Duration::from_micros(300);
 /// server's own doing, whatever came later.
 const AFTER: Duration = Duration::from_millis(10);
 
+/// A p99 is of at least so many requests.
+const ENOUGH: u64 = 500;
+
 /// What is answered is counted in such spans.
 const BIN: Duration = Duration::from_millis(5);
 
@@ -94,9 +97,17 @@ impl Watch {
         Ok(watch)
     }
 
+    /// The 99th percentile of latencies while all processors were there, in ms, and what share of all requests those
+    /// were. None if they are so few that it would be of the worst ones alone.
+    pub(crate) fn p99_millis(&self, each: &[Seen]) -> (Option<f64>, f64) {
+        let (left, share) = self.undisturbed(each);
+        let p99 = (left.count() >= ENOUGH).then(|| left.millis_at(0.99));
+        (p99, share)
+    }
+
     /// The latencies of requests while all processors were there, and what share of all they are. Longer ones are not
     /// left out more readily: only what happened until [`AFTER`] from when they were due counts.
-    pub(crate) fn undisturbed(&self, each: &[Seen]) -> (Latencies, f64) {
+    fn undisturbed(&self, each: &[Seen]) -> (Latencies, f64) {
         let (late, clock) = (self.late(), Moments::now());
         let mut left = Latencies::default();
         for Seen { due, took } in each {
@@ -285,6 +296,12 @@ mod tests {
         assert_eq!(left.count(), 3);
         assert!((left.slowest_millis() - 80.0).abs() < 0.1);
         assert!((share - 0.5).abs() < 1e-9);
+
+        assert_eq!(watch.p99_millis(&each), (None, share), "of three");
+        let many = vec![seen(400, 7); 500];
+        assert_eq!(watch.p99_millis(&many[1..]), (None, 1.0));
+        let (p99, _) = watch.p99_millis(&many);
+        assert!((p99.unwrap() - 7.0).abs() < 0.1, "{p99:?}");
     }
 
     #[test]
