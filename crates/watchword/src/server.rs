@@ -14,8 +14,8 @@ use watchword_core::keys::KeyRing;
 use watchword_core::{Clock, Entropy, Parts, Verifier};
 use watchword_http::serve::{Observer, Shutdown};
 use watchword_http::{
-    Admin, App, DemoAt, Dev, Gate, Policies, Reception, RouteEntry, Routes, SurfaceKind, Told,
-    admin_route_table, admin_router, api_router_at, api_routes, route_table,
+    Admin, App, DemoAt, Departing, Dev, Gate, Policies, Reception, RouteEntry, Routes, SurfaceKind,
+    Told, admin_route_table, admin_router, api_router_at, api_routes, route_table,
 };
 use watchword_providers::{Courier, Descriptions, KeptMessages};
 use watchword_stores::{Neighbour, OpenOptions, Opened, StorageUrl};
@@ -153,7 +153,7 @@ async fn assemble(
     let entropy_of = Arc::clone(&entropy);
     let verifier = Arc::new(Verifier::new(Parts {
         store: Arc::clone(&steps),
-        messenger: Arc::clone(&courier) as Arc<dyn watchword_core::Messenger>,
+        messenger: Arc::new(Departing::by(Arc::clone(&courier) as _)),
         keys,
         clock: Arc::clone(&store.clock),
         entropy,
@@ -256,9 +256,9 @@ async fn serve(
     let is_dev = config.mode == Mode::Dev;
     let requests = RequestMetrics::new(serving.metrics.registry());
     let gate = Gate::new(config.serve.limits.sends_in_flight);
-    let gate = Arc::new(match config.storage.url {
-        StorageUrl::Memory | StorageUrl::Sqlite(_) => gate,
-        StorageUrl::Redis(_) | StorageUrl::Postgres(_) => gate.before_remote_store(),
+    let gate = Arc::new(match config.storage.url.sends_at_once() {
+        Some(sends) => gate.before_remote_store(sends),
+        None => gate,
     });
     serving.metrics.watch_gate(Arc::clone(&gate));
     let app = Arc::new(App {

@@ -16,8 +16,6 @@ use tokio::time::{sleep, timeout};
 
 use super::rush::{Rush, Turn};
 
-/// Sends that may be at the store at a time: enough to keep one busy, few enough to be waited for.
-const AT_ONCE: usize = 64;
 /// How long a send keeps its place from others. A part of the store that hangs has the places of those that asked
 /// it for no longer.
 const HELD: Duration = Duration::from_millis(250);
@@ -30,14 +28,18 @@ tokio::task_local! {
     static TICKET: Ticket;
 }
 
-/// Says that the store is done with the code of the request at hand, and whether it `answered`: the next send may
-/// go to it. Where no request is at hand, or there is no line, this does nothing.
-pub fn leave_store(answered: bool) {
+/// The store is done with the request at hand, but for notes: the next send may go to it. Where no request is at
+/// hand, or there is no line, this does nothing.
+pub(crate) fn leave_store() {
+    give_back(true);
+}
+
+fn give_back(answered: bool) {
     let _ = TICKET.try_with(|ticket| {
-        if let Some((_turn, desk)) = ticket.0.lock().take()
+        if let Some((_turn, line)) = ticket.0.lock().take()
             && answered
         {
-            *desk.answered.lock() = Some(Instant::now());
+            *line.answered.lock() = Some(Instant::now());
         }
     });
 }
@@ -54,11 +56,12 @@ impl Ticket {
             let (mut work, mut limit) = (pin!(work), pin!(counts.then(|| sleep(HELD))));
             poll_fn(|cx| {
                 let polled = work.as_mut().poll(cx);
-                if polled.is_pending()
-                    && let Some(held) = limit.as_mut().as_pin_mut()
+                if polled.is_ready() {
+                    leave_store();
+                } else if let Some(held) = limit.as_mut().as_pin_mut()
                     && held.poll(cx).is_ready()
                 {
-                    leave_store(false);
+                    give_back(false);
                     limit.set(None);
                 }
                 polled
@@ -81,9 +84,10 @@ struct Line {
 }
 
 impl Desk {
-    pub(super) fn new() -> Self {
+    /// Lets so many sends be at the store at a time, at least one.
+    pub(super) fn new(at_once: usize) -> Self {
         Self {
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            turns: Arc::new(Semaphore::new(at_once.max(1))),
             line: Arc::default(),
         }
     }
@@ -147,8 +151,10 @@ mod tests {
 
     use super::*;
 
+    const AT_ONCE: usize = 64;
+
     fn full() -> (Desk, Vec<Ticket>) {
-        let desk = Desk::new();
+        let desk = Desk::new(AT_ONCE);
         let turn = || desk.turn().now_or_never().flatten();
         let tickets = (0..AT_ONCE).map(|_| turn().unwrap()).collect();
         (desk, tickets)
@@ -163,7 +169,7 @@ mod tests {
         let at_store = tickets.pop().unwrap();
         let mut work = Box::pin(at_store.held_by(async {
             tokio::task::yield_now().await;
-            leave_store(true);
+            leave_store();
             std::future::pending::<()>().await;
         }));
         assert!(poll!(&mut work).is_pending());
@@ -217,6 +223,9 @@ mod tests {
         assert!(desk.turn().await.is_some());
         assert_eq!(began.elapsed(), HELD);
         hanging.abort();
+        assert_eq!(*desk.line.answered.lock(), None);
+        tickets.pop().unwrap().held_by(async {}).await;
+        assert!(desk.line.answered.lock().is_some(), "it was done at once");
     }
 
     #[tokio::test]

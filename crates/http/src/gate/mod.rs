@@ -4,6 +4,7 @@
 //! It stands in front of the handlers of its routes, so that a refusal costs no parsing, no look into
 //! the store and no hash, and nothing is charged. Health and metrics are not behind it.
 
+mod departing;
 mod desk;
 mod entrance;
 mod rush;
@@ -17,9 +18,9 @@ use axum::response::Response;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+pub use departing::Departing;
 use desk::Desk;
-pub(crate) use desk::Ticket;
-pub use desk::leave_store;
+pub(crate) use desk::{Ticket, leave_store};
 pub(crate) use entrance::{Entrance, Guest, Room};
 use rush::{Rush, Turn};
 
@@ -115,11 +116,11 @@ impl Gate {
         }
     }
 
-    /// The same before a store that is reached over the network: 64 sends are at it at a time, others wait for at
-    /// most a second, and checks pass. Whoever asks that store says when it is done, by [`leave_store`].
+    /// The same before a store that is reached over the network: `at_once` sends are at it at a time, others wait for at
+    /// most a second, and checks pass. A send is there until its message goes to a provider, by [`Departing`].
     #[must_use]
-    pub fn before_remote_store(self) -> Self {
-        let desk = Some(Desk::new());
+    pub fn before_remote_store(self, at_once: usize) -> Self {
+        let desk = Some(Desk::new(at_once));
         Self { desk, ..self }
     }
 

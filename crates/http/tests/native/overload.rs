@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use serde_json::json;
 use tokio::task::{JoinSet, yield_now};
-use watchword_http::{Gate, SurfaceKind};
+use watchword_http::{Departing, Gate, SurfaceKind};
 
 use crate::documents::calls;
 use crate::stand_ins;
@@ -149,7 +149,8 @@ async fn every_surface_refuses_in_its_own_words() {
     }
 }
 
-/// As many sends as may be at a store on the network. They are not done with it before they end, as nobody here says so.
+/// As many sends as may be at a store on the network. They are there until they end, or for long: this messenger is not
+/// [`Departing`].
 async fn at_store(messenger: &Arc<stand_ins::Gate>, gate: &Arc<Gate>) -> (World, JoinSet<String>) {
     let world = World::with(Setting {
         messenger: Some(messenger.clone()),
@@ -172,7 +173,7 @@ async fn at_store(messenger: &Arc<stand_ins::Gate>, gate: &Arc<Gate>) -> (World,
 #[tokio::test(start_paused = true)]
 async fn sends_that_wait_for_a_store_stand_in_a_line_that_checks_pass() {
     let messenger = Arc::new(stand_ins::Gate::closed());
-    let gate = Arc::new(Gate::new(1000).before_remote_store());
+    let gate = Arc::new(Gate::new(1000).before_remote_store(64));
     let (world, mut sends) = at_store(&messenger, &gate).await;
     messenger.let_one_through();
     let id = sends.join_next().await.unwrap().unwrap();
@@ -207,7 +208,7 @@ async fn sends_that_wait_for_a_store_stand_in_a_line_that_checks_pass() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_does_not_answer_is_asked_by_the_next_all_the_same() {
     let messenger = Arc::new(stand_ins::Gate::closed());
-    let gate = Arc::new(Gate::new(1000).before_remote_store());
+    let gate = Arc::new(Gate::new(1000).before_remote_store(64));
     let (world, _sends) = at_store(&messenger, &gate).await;
     let began = tokio::time::Instant::now();
     tokio::spawn(async move { world.start(PHONE).await });
@@ -215,6 +216,25 @@ async fn a_store_that_does_not_answer_is_asked_by_the_next_all_the_same() {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
     assert!(began.elapsed() <= std::time::Duration::from_millis(252));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_that_waits_for_its_provider_has_left_the_store() {
+    let messenger = Arc::new(stand_ins::Gate::closed());
+    let world = World::with(Setting {
+        messenger: Some(Arc::new(Departing::by(messenger.clone()))),
+        gate: Arc::new(Gate::new(1000).before_remote_store(1)),
+        ..Setting::default()
+    });
+    let began = tokio::time::Instant::now();
+    for to in [PHONE, "+14155550177"] {
+        let world = world.clone();
+        tokio::spawn(async move { world.start(to).await });
+    }
+    while messenger.waiting() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert!(began.elapsed() <= std::time::Duration::from_millis(2));
 }
 
 /// What sends and checks are told when there is too much to do.

@@ -15,7 +15,7 @@ use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 pub struct PostgresUrl {
     pub(super) config: Config,
     pub(super) certificates: Certificates,
-    pub(super) pool_size: usize,
+    pub(crate) pool_size: usize,
     pub(super) step_timeout: Duration,
 }
 

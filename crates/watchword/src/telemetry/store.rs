@@ -170,15 +170,11 @@ impl WatchedStore {
 #[async_trait]
 impl Store for WatchedStore {
     async fn start(&self, step: StartStep, now: Timestamp) -> Result<StartOutcome, StoreError> {
-        let started = self.watch(Step::Start, self.store.start(step, now)).await;
-        watchword_http::leave_store(started.is_ok());
-        started
+        self.watch(Step::Start, self.store.start(step, now)).await
     }
 
     async fn resend(&self, step: ResendStep, now: Timestamp) -> Result<ResendOutcome, StoreError> {
-        let resent = self.watch(Step::Resend, self.store.resend(step, now)).await;
-        watchword_http::leave_store(resent.is_ok());
-        resent
+        self.watch(Step::Resend, self.store.resend(step, now)).await
     }
 
     async fn check(&self, step: CheckStep, now: Timestamp) -> Result<CheckOutcome, StoreError> {

@@ -23,7 +23,6 @@ use super::dialect::{Call, Dialect, json};
 use super::trouble::Trouble;
 use crate::app::{App, SurfaceKind};
 use crate::direct::Asked;
-use crate::gate::leave_store;
 use crate::mount::{Mount, direct_route};
 
 const AUTH: Dialect = Dialect {
@@ -129,8 +128,6 @@ async fn register(call: Call) -> Result<Response, Trouble> {
     };
     let terms = call.terms(Arc::clone(call.policy()));
     let accounts = accounts(&call)?;
-    // It waits for its password first, which others are not to wait for.
-    leave_store(false);
     let sent = accounts.register(&call.caller.app, registration, terms);
     match sent.await {
         Ok(sent) => {

@@ -12,6 +12,8 @@ use watchword_core::account::{
     Announced, HashCost, HashError, HashMemory, Password, PasswordHash, PasswordHasher,
 };
 
+use crate::gate::leave_store;
+
 /// Hashes passwords on threads of its own, at the lowest priority (on Linux), so that who logs in by code
 /// hardly waits for them.
 ///
@@ -103,6 +105,8 @@ impl PasswordPool {
         work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
     ) -> Result<T, HashError> {
         let place = Place::among(&self.held, self.most)?;
+        // What comes takes longer than any step of a store, which others are not to wait for.
+        leave_store();
         let turn = Arc::clone(&self.workers).acquire_owned().await;
         let turn = turn.map_err(|_| HashError::Failed)?;
         let (tell, done) = oneshot::channel();
@@ -221,6 +225,7 @@ mod tests {
     use watchword_core::fakes::SeededEntropy;
 
     use super::*;
+    use crate::gate::Gate;
 
     fn pool(workers: usize, waiting: usize) -> Arc<PasswordPool> {
         let entropy = Arc::new(SeededEntropy::new(1));
@@ -356,5 +361,18 @@ mod tests {
         assert_eq!(pool.held.load(Ordering::Acquire), 1);
         open.send(()).unwrap();
         assert!(busy.await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_password_holds_nobody_up_before_the_store() {
+        let gate = Gate::new(10).before_remote_store(1);
+        let (own, (_open, never)) = (pool(1, 0), mpsc::channel::<()>());
+        let ticket = gate.turn_at_store().await.unwrap();
+        let mut hashing =
+            Box::pin(ticket.held_by(async move { own.run(move |_| never.recv()).await }));
+        let mut next = Box::pin(gate.turn_at_store());
+        assert!(futures_util::poll!(&mut next).is_pending());
+        assert!(futures_util::poll!(&mut hashing).is_pending());
+        assert!(futures_util::poll!(&mut next).is_ready());
     }
 }
