@@ -200,7 +200,7 @@ impl Report {
             for name in cell.names() {
                 let median = cell.median(name).unwrap_or_default();
                 let alone = match cell.undisturbed(name) {
-                    (Some(value), count) if count < cell.rounds.len() => {
+                    (Some(value), count) if count < cell.sorted(name).len() => {
                         format!("  {value:.2} in {count} undisturbed")
                     }
                     _ => String::new(),
@@ -228,7 +228,7 @@ impl Report {
             };
             let (scenario, connections, subject) = cell.key();
             let of_load = cell.median("turns_per_second").is_some();
-            for name in cell.rounds.first().into_iter().flat_map(BTreeMap::keys) {
+            for name in cell.names() {
                 if of_load && !COMPARED.contains(&name.as_str()) {
                     continue;
                 }

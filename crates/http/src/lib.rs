@@ -33,7 +33,7 @@ use axum::Router;
 pub use app::{App, DemoAt, Dev, Policies, SurfaceKind, SurfaceSettings, Told, UnknownSurface};
 pub use callbacks::Reception;
 pub use direct::Routes;
-pub use gate::{Departing, Gate, GateFigures, TurnedAway};
+pub use gate::{Departing, Gate, GateFigures, TurnedAway, store_answered};
 pub use health::{Admin, admin_route_table, admin_router};
 pub use json::Fault;
 pub use mount::{Area, RouteEntry, RouteTable};

@@ -20,7 +20,7 @@ pub enum StorageUrl {
     Redis(Box<RedisUrl>),
 }
 
-/// Redis takes many at once; at one that is 5 ms away these are 12,800 a second.
+/// Redis takes many at once; at one that is 5 ms away these are 12,800 starts a second.
 const REDIS_SENDS: usize = 64;
 
 /// The text names no storage that this release has.

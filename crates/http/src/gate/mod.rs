@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 pub use departing::Departing;
 use desk::Desk;
+pub use desk::store_answered;
 pub(crate) use desk::{Ticket, leave_store};
 pub(crate) use entrance::{Entrance, Guest, Room};
 use rush::{Rush, Turn};
@@ -117,7 +118,8 @@ impl Gate {
     }
 
     /// The same before a store that is reached over the network: `at_once` sends are at it at a time, others wait for at
-    /// most a second, and checks pass. A send is there until its message goes to a provider, by [`Departing`].
+    /// most a second, and checks pass. A send is there until its message goes to a provider, by [`Departing`],
+    /// and whoever asks the store says when it answered, by [`store_answered`].
     #[must_use]
     pub fn before_remote_store(self, at_once: usize) -> Self {
         let desk = Some(Desk::new(at_once));

@@ -170,11 +170,17 @@ impl WatchedStore {
 #[async_trait]
 impl Store for WatchedStore {
     async fn start(&self, step: StartStep, now: Timestamp) -> Result<StartOutcome, StoreError> {
-        self.watch(Step::Start, self.store.start(step, now)).await
+        let started = self.watch(Step::Start, self.store.start(step, now)).await?;
+        watchword_http::store_answered();
+        Ok(started)
     }
 
     async fn resend(&self, step: ResendStep, now: Timestamp) -> Result<ResendOutcome, StoreError> {
-        self.watch(Step::Resend, self.store.resend(step, now)).await
+        let resent = self
+            .watch(Step::Resend, self.store.resend(step, now))
+            .await?;
+        watchword_http::store_answered();
+        Ok(resent)
     }
 
     async fn check(&self, step: CheckStep, now: Timestamp) -> Result<CheckOutcome, StoreError> {
