@@ -72,16 +72,22 @@ fn next_in_queue(tcp: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 #[cfg(target_os = "linux")]
 mod tests {
     use std::net::TcpStream as Client;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     use tokio::net::TcpSocket;
 
     use super::*;
+    use crate::serve::BACKLOG;
+
+    /// What surely fits in the queue.
+    const ROOM: usize = BACKLOG as usize - 96;
 
     fn listener() -> (TcpListener, SocketAddr) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         // Whoever finds a full queue is told of a connection that is none.
-        let tcp = socket.listen(crate::serve::BACKLOG).unwrap();
+        let tcp = socket.listen(BACKLOG).unwrap();
         let address = tcp.local_addr().unwrap();
         (tcp.into_std().unwrap(), address)
     }
@@ -105,19 +111,30 @@ mod tests {
     async fn no_connection_is_lost_to_the_end_of_its_listener() {
         for _ in 0..10 {
             let (tcp, address) = listener();
+            let counts = Arc::new([const { AtomicUsize::new(0) }; 2]);
+            let seen = Arc::clone(&counts);
             let come = move || {
+                let [made, taken] = &*seen;
                 let patience = Duration::from_millis(200);
-                let come = || Client::connect_timeout(&address, patience);
-                std::iter::repeat_with(come)
-                    .take_while(Result::is_ok)
-                    .count()
+                loop {
+                    // However late somebody looks: a queue that is full tells of connections that are none.
+                    while made.load(Relaxed) > taken.load(Relaxed) + ROOM {
+                        std::thread::yield_now();
+                    }
+                    if Client::connect_timeout(&address, patience).is_err() {
+                        return;
+                    }
+                    made.fetch_add(1, Relaxed);
+                }
             };
-            let crowd: Vec<_> = (0..4).map(|_| std::thread::spawn(come)).collect();
+            let crowd = [(); 4].map(|()| std::thread::spawn(come.clone()));
             sleep(LOOK).await;
-            let mut taken = 0;
-            last_call(tcp, |_, _| taken += 1).await;
-            let made: usize = crowd.into_iter().map(|one| one.join().unwrap()).sum();
-            assert_eq!(taken, made);
+            let [made, taken] = &*counts;
+            last_call(tcp, |_, _| _ = taken.fetch_add(1, Relaxed)).await;
+            for one in crowd {
+                one.join().unwrap();
+            }
+            assert_eq!(taken.load(Relaxed), made.load(Relaxed));
         }
     }
 }
