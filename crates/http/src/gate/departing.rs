@@ -9,7 +9,8 @@ use watchword_core::{Channel, Dispatch, Envelope, Messenger};
 use super::desk::leave_store;
 
 /// Carries messages as another does, once the request at hand has left the store: its code is there, and others are
-/// not to wait for its provider. For a server whose [`Gate`](crate::Gate) is before a store on the network.
+/// not to wait for its provider. Without a [`Gate::before_remote_store`](crate::Gate::before_remote_store) nothing is left,
+/// and it only carries.
 pub struct Departing(Arc<dyn Messenger>);
 
 impl Departing {
